@@ -1,0 +1,95 @@
+"""Arrays between numpy, cupy and torch, and complex images as real channels.
+
+This is the only file that moves arrays. DLPack keeps a cupy array on its own
+device; a numpy array shares its memory with the torch tensor where it can.
+"""
+
+import numpy as np
+import sigpy as sp
+
+__all__ = [
+    "is_torch",
+    "to_torch",
+    "from_torch",
+    "to_channels",
+    "from_channels",
+    "pad_to_multiple",
+]
+
+
+def is_torch(x):
+    """Tell a torch tensor without importing torch."""
+    return type(x).__module__.partition(".")[0] == "torch"
+
+
+def to_torch(x):
+    """View a numpy, cupy or torch array as a torch tensor on its own device.
+
+    Args:
+        x (array): any of the three.
+
+    Returns:
+        torch.Tensor: shares memory where strides and byte order allow.
+    """
+    import torch
+
+    if is_torch(x):
+        return x
+    if sp.get_device(x) == sp.cpu_device:
+        x = np.asarray(x)
+        if not x.flags.writeable or any(s < 0 for s in x.strides):
+            x = x.copy()
+        return torch.from_numpy(x)
+    return torch.from_dlpack(x)
+
+
+def from_torch(tensor, like):
+    """Return a tensor as the kind of array that ``like`` is.
+
+    Args:
+        tensor (torch.Tensor): on the device of ``like``.
+        like (array): numpy, cupy or torch array; only its kind is used.
+
+    Returns:
+        array: same memory as the tensor.
+    """
+    if is_torch(like):
+        return tensor
+    if sp.get_device(like) == sp.cpu_device:
+        return tensor.detach().numpy()
+    device = sp.get_device(like)
+    with device:
+        return device.xp.from_dlpack(tensor.detach())
+
+
+def to_channels(x):
+    """Complex tensor (..., H, W) to real channels (N, 2, H, W), a new tensor."""
+    import torch
+
+    x = x.reshape((-1,) + x.shape[-2:])
+    return torch.stack([x.real, x.imag], dim=1)
+
+
+def from_channels(x, shape):
+    """Real channels (N, 2, H, W) to a complex tensor of ``shape``."""
+    import torch
+
+    return torch.complex(x[:, 0].contiguous(), x[:, 1].contiguous()).reshape(shape)
+
+
+def pad_to_multiple(x, multiple):
+    """Pad the last two axes of (N, C, H, W) at their ends, by replication.
+
+    Args:
+        x (torch.Tensor): channels.
+        multiple (int): what height and width must be multiples of.
+
+    Returns:
+        torch.Tensor: ``x`` itself where nothing is missing.
+    """
+    from torch.nn import functional as F
+
+    pad = [-n % multiple for n in x.shape[-2:]]
+    if not any(pad):
+        return x
+    return F.pad(x, (0, pad[1], 0, pad[0]), mode="replicate")

@@ -1,0 +1,61 @@
+"""Architecture names and the networks behind them.
+
+A package adds its own network with an entry point, in its ``pyproject.toml``::
+
+    [project.entry-points."sigpy_priors.architectures"]
+    mynet = "mypackage.models:MyNet"
+
+The named object is called with the options that the prior's card states and
+returns a torch module.
+"""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+
+__all__ = ["GROUP", "architectures", "build_network"]
+
+GROUP = "sigpy_priors.architectures"
+
+_BUILTIN = {
+    "unet": "sigpy_priors.models.unet:UNet",
+}
+
+
+def architectures():
+    """Names of all architectures that can be built here.
+
+    Returns:
+        dict: name to the "module:attribute" that builds it.
+    """
+    found = {e.name: e.value for e in entry_points(group=GROUP)}
+    return {**found, **_BUILTIN}
+
+
+def build_network(name, options, source=None):
+    """Build a network by its registered name.
+
+    Args:
+        name (str): architecture name.
+        options (dict): keyword arguments of its builder.
+        source (str or None): what to install if the name is unknown, as the
+            prior's card states.
+
+    Returns:
+        torch.nn.Module: the network, not trained.
+
+    Raises:
+        ValueError: if the name is unknown or the options do not fit.
+    """
+    known = architectures()
+    if name not in known:
+        hint = f"install {source!r}" if source else "install the package with it"
+        raise ValueError(
+            f"unknown architecture {name!r}, known are {', '.join(sorted(known))}: "
+            f"{hint}, which must declare an entry point in the group {GROUP!r}."
+        )
+    module, _, attribute = known[name].partition(":")
+    builder = getattr(import_module(module), attribute)
+    try:
+        return builder(**options)
+    except TypeError as e:
+        raise ValueError(f"architecture {name!r} rejects its options: {e}") from e

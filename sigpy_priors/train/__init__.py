@@ -1,0 +1,1 @@
+"""Training of the priors: config, datasets, loop, metrics."""

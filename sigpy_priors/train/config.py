@@ -1,0 +1,132 @@
+"""What a training run is: one YAML file, validated before anything starts."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+__all__ = ["TrainConfig", "load_config", "dump_config"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """Images: glob patterns relative to the data folder, and augmentation."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    val: tuple[str, ...] = ()
+    crop: tuple[Annotated[int, Field(ge=8)], ...] = Field(
+        (64,), min_length=1, description="pixels; the run is shared among them evenly"
+    )
+    affine: float = Field(0.4, ge=0, le=1, description="P(rotation and zoom)")
+    add_phase: bool = Field(True, description="smooth phase on complex data too")
+    min_signal: float = Field(
+        0.05, ge=0, lt=1, description="least fraction of pixels above 5 % of peak"
+    )
+
+
+class ModelConfig(_Strict):
+    """Network and preconditioning, by their registered names."""
+
+    architecture: str = "unet"
+    options: dict[str, Any] = {}
+    precond: str = "edm"
+    precond_options: dict[str, Any] = {}
+
+
+class SigmaConfig(_Strict):
+    """Training noise levels (complex standard deviation): log-normal, clipped."""
+
+    center: float = Field(0.08, gt=0)
+    spread: float = Field(1.4, gt=0, description="std of ln(sigma)")
+    min: float = Field(0.002, gt=0)
+    max: float = Field(10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if not self.min < self.max:
+            raise ValueError(f"min must be below max, got {self.min} and {self.max}")
+        return self
+
+
+class OptimConfig(_Strict):
+    """Optimiser, schedule and length."""
+
+    steps: int = Field(20000, ge=1)
+    batch_size: int = Field(16, ge=1, description="images per step, all processes")
+    lr: float = Field(5e-3, gt=0, description="convolution kernels (Muon)")
+    lr_rest: float = Field(1e-3, gt=0, description="all other weights (AdamW)")
+    warmup: int = Field(100, ge=0, description="steps of linear warm-up")
+    clip: float = Field(10.0, gt=0, description="gradient norm")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of averaged weights")
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class TrainConfig(_Strict):
+    """One training run.
+
+    Args of the YAML file: see ``sigpy-priors train --print-config``.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    kind: Literal["denoiser"] = "denoiser"
+    seed: int = Field(0, ge=0)
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    sigma: SigmaConfig = SigmaConfig()
+    optim: OptimConfig = OptimConfig()
+    val_every: int = Field(1000, ge=1, description="steps between validations")
+    val_images: int = Field(16, ge=1)
+    checkpoint_every: int = Field(250, ge=1)
+    weight_dtype: Literal["float32", "float16"] = "float16"
+    card: dict[str, Any] = Field({}, description="fields of the prior's card")
+
+
+def load_config(path, **overrides):
+    """Read and validate a YAML config.
+
+    Args:
+        path (str or Path): YAML file.
+        **overrides: values that replace the file's, as ``optim__steps=10``.
+
+    Returns:
+        TrainConfig: validated config.
+
+    Raises:
+        ValueError: naming the file, the field, what was got and expected.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such config file.") from None
+    except yaml.YAMLError as e:
+        raise ValueError(f"{path}: not valid YAML: {e}") from None
+    if not isinstance(raw, dict):
+        raise ValueError(
+            f"{path}: expected a mapping of fields, got {type(raw).__name__}."
+        )
+    for key, value in overrides.items():
+        node, *rest = key.split("__")
+        target = raw
+        while rest:
+            target = target.setdefault(node, {})
+            node, *rest = rest
+        target[node] = value
+    try:
+        return TrainConfig.model_validate(raw)
+    except ValidationError as e:
+        lines = [
+            f"  {'.'.join(map(str, err['loc'])) or '(file)'}: {err['msg']}, "
+            f"got {err.get('input')!r}"
+            for err in e.errors()
+        ]
+        raise ValueError("\n".join([f"{path}: invalid config:", *lines])) from None
+
+
+def dump_config(config):
+    """The whole config as YAML text, defaults included."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
