@@ -2,29 +2,58 @@
 
 import json
 import os
+import zlib
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-__all__ = ["save_checkpoint", "load_checkpoint", "write_atomic"]
+__all__ = [
+    "save_checkpoint",
+    "read_checkpoint",
+    "restore_checkpoint",
+    "write_atomic",
+    "remove_leftovers",
+]
 
 
 def write_atomic(path, write):
     """Call ``write(temporary path)``, then put the result in place at once.
 
     A reader, or a run killed at any moment, sees the old file or the new one.
+
+    Args:
+        path (str or Path): file to write.
+        write (callable): takes the path of a temporary file and fills it.
     """
     path = Path(path)
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        tmp.touch()
+        mode = tmp.stat().st_mode  # safetensors would leave it to its owner only
         write(tmp)
+        tmp.chmod(mode)
         with open(tmp, "rb+") as f:
             os.fsync(f.fileno())
         os.replace(tmp, path)
     finally:
         tmp.unlink(missing_ok=True)
+
+
+def remove_leftovers(path):
+    """Remove temporary files of ``path`` that a killed process left behind."""
+    path = Path(path)
+    for tmp in path.parent.glob(f".{path.name}.*.tmp"):
+        tmp.unlink(missing_ok=True)
+
+
+def _checksum(tensors):
+    crc = 0
+    for name in sorted(tensors):
+        crc = zlib.crc32(name.encode(), crc)
+        crc = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy(), crc)
+    return f"{crc:08x}"
 
 
 def save_checkpoint(path, modules, optimizers, meta):
@@ -46,26 +75,54 @@ def save_checkpoint(path, modules, optimizers, meta):
                 tensors[f"optimizer{i}/{index}/{key}"] = value.detach().cpu().clone()
     # safetensors stores rows in order, whatever the memory format.
     tensors = {k: v.contiguous() for k, v in tensors.items()}
-    write_atomic(path, lambda p: save_file(tensors, p, {"run": json.dumps(meta)}))
+    text = {"run": json.dumps(meta), "crc32": _checksum(tensors)}
+    write_atomic(path, lambda p: save_file(tensors, p, text))
 
 
-def load_checkpoint(path, modules, optimizers):
-    """Restore what :func:`save_checkpoint` wrote, in place.
+def read_checkpoint(path):
+    """Read what :func:`save_checkpoint` wrote.
+
+    Args:
+        path (str or Path): file to read.
 
     Returns:
-        dict: the ``meta`` of the checkpoint.
+        tuple: the ``meta`` of the checkpoint, and its tensors by name.
 
     Raises:
-        ValueError: if the file is damaged or is of another network.
+        ValueError: if the file is damaged or no checkpoint.
     """
     try:
         with safe_open(path, "pt") as f:
-            meta = json.loads(f.metadata()["run"])
+            text = f.metadata() or {}
+            if "run" not in text:
+                raise ValueError("it holds no training state")
+            meta = json.loads(text["run"])
             tensors = {k: f.get_tensor(k) for k in f.keys()}
+        intact = text.get("crc32") in (None, _checksum(tensors))
     except Exception as e:
         raise ValueError(
             f"{path}: not a readable checkpoint ({e}); delete it to start anew."
         ) from e
+    if not intact:
+        raise ValueError(
+            f"{path}: the checkpoint is damaged (checksum differs); delete it to "
+            f"start anew."
+        )
+    return meta, tensors
+
+
+def restore_checkpoint(path, tensors, modules, optimizers):
+    """Put tensors of a checkpoint back in place.
+
+    Args:
+        path (str or Path): named in errors.
+        tensors (dict): from :func:`read_checkpoint`.
+        modules (dict): name to module.
+        optimizers (list of Optimizer): for these modules.
+
+    Raises:
+        ValueError: if they are of another network.
+    """
 
     def part(prefix):
         return {
@@ -76,9 +133,7 @@ def load_checkpoint(path, modules, optimizers):
         try:
             module.load_state_dict(part(f"{name}/"))
         except RuntimeError as e:
-            raise ValueError(
-                f"{path}: checkpoint of another network: {e}"
-            ) from e
+            raise ValueError(f"{path}: checkpoint of another network: {e}") from e
     for i, opt in enumerate(optimizers):
         state = {}
         for key, value in part(f"optimizer{i}/").items():
@@ -90,4 +145,3 @@ def load_checkpoint(path, modules, optimizers):
             for field, value in opt.state[p].items():
                 if value.shape == p.shape:
                     opt.state[p][field] = torch.empty_like(p).copy_(value)
-    return meta

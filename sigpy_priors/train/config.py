@@ -1,12 +1,16 @@
 """What a training run is: one YAML file, validated before anything starts."""
 
+import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-__all__ = ["TrainConfig", "load_config", "dump_config"]
+from sigpy_priors.registry import architectures
+
+__all__ = ["TrainConfig", "load_config", "dump_config", "differences"]
 
 
 class _Strict(BaseModel):
@@ -65,6 +69,16 @@ class OptimConfig(_Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
+class CardConfig(_Strict):
+    """What the prior's card says beyond what the run itself knows."""
+
+    description: str = ""
+    license: str = ""
+    data: tuple[dict[str, str], ...] = Field((), description="source and licence")
+    package: str | None = Field(None, description="has the architecture, if not ours")
+    citation: str = ""
+
+
 class TrainConfig(_Strict):
     """One training run.
 
@@ -73,7 +87,7 @@ class TrainConfig(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     kind: Literal["denoiser"] = "denoiser"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     data: DataConfig
     model: ModelConfig = ModelConfig()
     sigma: SigmaConfig = SigmaConfig()
@@ -82,7 +96,7 @@ class TrainConfig(_Strict):
     val_images: int = Field(16, ge=1)
     checkpoint_every: int = Field(250, ge=1)
     weight_dtype: Literal["float32", "float16"] = "float16"
-    card: dict[str, Any] = Field({}, description="fields of the prior's card")
+    card: CardConfig = CardConfig()
 
 
 def load_config(path, **overrides):
@@ -100,9 +114,11 @@ def load_config(path, **overrides):
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such config file.") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise ValueError(f"{path}: cannot be read: {e}") from None
     except yaml.YAMLError as e:
         raise ValueError(f"{path}: not valid YAML: {e}") from None
     if not isinstance(raw, dict):
@@ -110,23 +126,88 @@ def load_config(path, **overrides):
             f"{path}: expected a mapping of fields, got {type(raw).__name__}."
         )
     for key, value in overrides.items():
-        node, *rest = key.split("__")
+        *parents, last = key.split("__")
         target = raw
-        while rest:
-            target = target.setdefault(node, {})
-            node, *rest = rest
-        target[node] = value
+        for parent in parents:
+            if not isinstance(target.get(parent), dict):
+                target[parent] = {}
+            target = target[parent]
+        target[last] = value
     try:
         return TrainConfig.model_validate(raw)
     except ValidationError as e:
-        lines = [
-            f"  {'.'.join(map(str, err['loc'])) or '(file)'}: {err['msg']}, "
-            f"got {err.get('input')!r}"
-            for err in e.errors()
-        ]
+        lines = [_line(err) for err in e.errors()]
         raise ValueError("\n".join([f"{path}: invalid config:", *lines])) from None
 
 
+def _line(err):
+    where = ".".join(map(str, err["loc"])) or "(file)"
+    got = "" if err["type"] == "missing" else f", got {err.get('input')!r}"
+    return f"  {where}: {err['msg']}{got}"
+
+
+def _with_options(config):
+    """The config as plain values, with the network's own defaults filled in."""
+    from sigpy_priors.models.precond import PRECONDS
+
+    raw = config.model_dump(mode="json")
+    model = raw["model"]
+    if model["architecture"] in architectures():
+        module, _, name = architectures()[model["architecture"]].partition(":")
+        builder = getattr(import_module(module), name)
+        model["options"] = _defaults(builder) | model["options"]
+    if model["precond"] in PRECONDS:
+        builder = PRECONDS[model["precond"]]
+        model["precond_options"] = _defaults(builder) | model["precond_options"]
+    return raw
+
+
+def _defaults(builder):
+    plain = (bool, int, float, str, tuple, list, type(None))
+    found = {
+        name: p.default
+        for name, p in inspect.signature(builder).parameters.items()
+        if p.default is not p.empty and isinstance(p.default, plain)
+    }
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+
+
 def dump_config(config):
-    """The whole config as YAML text, defaults included."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    """The whole config as YAML text, every default included.
+
+    Args:
+        config (TrainConfig): validated config.
+
+    Returns:
+        str: what :func:`load_config` reads back as the same run.
+    """
+    return yaml.safe_dump(_with_options(config), sort_keys=False)
+
+
+def differences(config, other):
+    """Fields in which two configs make different runs; the card makes none.
+
+    Args:
+        config (TrainConfig): one config.
+        other (dict): plain values of another one, as in a checkpoint.
+
+    Returns:
+        list of str: dotted names, empty if both describe the same run.
+    """
+    try:
+        other = TrainConfig.model_validate(other)
+    except ValidationError as e:
+        return [".".join(map(str, err["loc"])) for err in e.errors()]
+    a, b = (_flat(_with_options(c)) for c in (config, other))
+    changed = [k for k in {**a, **b} if a.get(k, ...) != b.get(k, ...)]
+    return [k for k in changed if not k.startswith("card.")]
+
+
+def _flat(values, prefix=""):
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

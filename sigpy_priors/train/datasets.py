@@ -16,38 +16,43 @@ from sigpy_priors.train.augment import complex_crop
 __all__ = ["SliceDataset", "read_slices", "open_slices", "READERS"]
 
 
-def _from_array(a, name):
+# Readers return slices (N, H, W); read_slices puts the file's name before what
+# they complain about.
+
+
+def _from_array(a):
     """Slices (N, H, W) of an array: complex, real pairs (..., 2), or magnitude."""
     if a.ndim >= 3 and a.shape[-1] == 2 and not np.iscomplexobj(a):
         a = a.astype(np.float32)
         a = a[..., 0] + 1j * a[..., 1]
     if a.ndim < 2:
-        raise ValueError(f"{name}: expected images (..., H, W), got shape {a.shape}.")
+        raise ValueError(f"expected images (..., H, W), got shape {a.shape}")
     return a.reshape((-1,) + a.shape[-2:])
 
 
 def _read_npy(path):
-    return _from_array(np.load(path, allow_pickle=False), path)
+    return _from_array(np.load(path, allow_pickle=False))
 
 
 def _read_npz(path):
     with np.load(path, allow_pickle=False) as f:
-        keys = [k for k in f.files if f[k].ndim >= 2 and f[k].dtype.kind in "uifc"]
-        if "img" in keys:
-            keys = ["img"]
-        if len(keys) != 1:
-            raise ValueError(
-                f"{path}: expected one image array, or one named 'img', "
-                f"got {f.files}."
-            )
-        return _from_array(f[keys[0]], path)
+        arrays = {k: f[k] for k in f.files}
+    images = [k for k, a in arrays.items() if a.ndim >= 2 and a.dtype.kind in "uifc"]
+    if "img" in images:
+        images = ["img"]
+    if len(images) != 1:
+        raise ValueError(
+            f"expected one image array, or one named 'img', got {list(arrays)}"
+        )
+    return _from_array(arrays[images[0]])
 
 
 def _read_nifti(path):
     import nibabel
 
     vol = np.asanyarray(nibabel.load(path).dataobj)
-    vol = vol[..., None] if vol.ndim == 2 else vol
+    if vol.ndim < 2:
+        raise ValueError(f"expected images (x, y, ...), got shape {vol.shape}")
     # NIfTI is (x, y, z, t): every z of every t is a slice.
     return np.moveaxis(vol.reshape(vol.shape[:2] + (-1,)), -1, 0)
 
@@ -55,21 +60,42 @@ def _read_nifti(path):
 def _read_dicom(path):
     import pydicom
 
-    return _from_array(pydicom.dcmread(path).pixel_array.astype(np.float32), path)
+    file = pydicom.dcmread(path)
+    if "PixelData" not in file:
+        raise ValueError("a DICOM file without an image")
+    if file.SamplesPerPixel != 1:
+        raise ValueError("a colour image")
+    return _from_array(pydicom.pixels.apply_rescale(file.pixel_array, file))
 
 
 def _read_fastmri(path):
-    """fastMRI h5: multi-coil k-space, combined by root sum of squares."""
+    """fastMRI: k-space, many coils combined by root sum of squares.
+
+    The images are cropped to the size of the reconstruction in the file, which
+    removes the oversampled part of the field of view.
+    """
     import h5py
     import sigpy as sp
 
     with h5py.File(path, "r") as f:
         if "kspace" not in f:
-            raise ValueError(f"{path}: no dataset 'kspace', got {list(f)}.")
+            raise ValueError(f"no dataset 'kspace', got {list(f)}")
+        if "mask" in f:
+            raise ValueError("undersampled (has a 'mask'): no image to learn from")
         ksp = f["kspace"]
-        if ksp.ndim == 3:
-            return np.stack([sp.ifft(k, axes=(-2, -1)) for k in ksp])
-        return np.stack([sp.rss(sp.ifft(k, axes=(-2, -1)), axes=(0,)) for k in ksp])
+        if ksp.ndim not in (3, 4) or ksp.dtype.kind != "c":
+            raise ValueError(
+                f"expected complex 'kspace' of shape (slices, [coils,] H, W), "
+                f"got {ksp.dtype} of shape {ksp.shape}"
+            )
+        target = [f[k].shape[-2:] for k in f if k.startswith("reconstruction_")]
+        size = target[0] if target else ksp.shape[-2:]
+        slices = []
+        for k in ksp:
+            img = sp.ifft(k, axes=(-2, -1))
+            img = sp.resize(img, img.shape[:-2] + tuple(size))
+            slices.append(sp.rss(img, axes=(0,)) if img.ndim == 3 else img)
+    return np.stack(slices)
 
 
 READERS = {
@@ -83,11 +109,21 @@ READERS = {
 }
 
 
+def _ending(path):
+    """The key of a file's reader, or None; DICOM series often have no ending."""
+    name = path.name.lower()
+    known = next((e for e in READERS if name.endswith(e)), None)
+    if known or not path.is_file() or name == "dicomdir":
+        return known
+    with open(path, "rb") as f:
+        return ".dcm" if f.read(132)[128:] == b"DICM" else None
+
+
 def read_slices(path):
     """Read all slices of one file.
 
     Args:
-        path (str or Path): a file with an ending in ``READERS``.
+        path (str or Path): a file with an ending in ``READERS``, or DICOM.
 
     Returns:
         array: shape (N, H, W), real or complex.
@@ -96,8 +132,9 @@ def read_slices(path):
         ValueError: naming the file and what is wrong with it.
     """
     path = Path(path)
-    name = path.name.lower()
-    ending = next((e for e in READERS if name.endswith(e)), None)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file.")
+    ending = _ending(path)
     if ending is None:
         raise ValueError(
             f"{path}: unknown image format, expected one of {', '.join(READERS)}."
@@ -109,10 +146,13 @@ def read_slices(path):
             f"{path}: reading {ending} needs the package {e.name!r}: "
             f"pip install 'sigpy-priors[train]'."
         ) from e
-    except ValueError:
-        raise
     except Exception as e:
-        raise ValueError(f"{path}: cannot be read as {ending}: {e}") from e
+        raise ValueError(f"{path}: cannot be read as {ending}: {e}.") from e
+    if slices.dtype.kind not in "uifc" or not slices.size:
+        raise ValueError(
+            f"{path}: expected images of numbers, got {slices.dtype} of shape "
+            f"{slices.shape}."
+        )
     # Compared in the file's own type: a cast here would copy a whole data set.
     if slices.dtype.kind in "fc" and not np.isfinite(slices).all():
         raise ValueError(f"{path}: contains NaN or infinite pixels.")
@@ -137,13 +177,16 @@ def open_slices(patterns, root, min_signal=0.05):
     root = Path(root)
     images, peaks = [], []
     for pattern in patterns:
-        files = sorted(root.glob(pattern))
-        files += [f for d in files if d.is_dir() for f in sorted(d.rglob("*"))]
-        files = [f for f in files if str(f).lower().endswith(tuple(READERS))]
+        try:
+            matches = set(root.glob(pattern))
+        except (ValueError, NotImplementedError) as e:
+            raise ValueError(f"data: {pattern!r} is no relative pattern: {e}.") from e
+        matches |= {f for d in matches if d.is_dir() for f in d.rglob("*")}
+        files = sorted(f for f in matches if f.is_file() and _ending(f))
         if not files:
             raise ValueError(
-                f"data: nothing matches {pattern!r} in {root}; set the data "
-                f"folder with --data."
+                f"data: no image file ({', '.join(READERS)}) matches {pattern!r} "
+                f"in {root}; set the data folder with --data."
             )
         for file in files:
             for img in read_slices(file):
@@ -180,7 +223,8 @@ class SliceDataset(torch.utils.data.Dataset):
         rng = np.random.default_rng((c.seed, index))
         k = rng.integers(len(self.images))
         img = self.images[k] / np.float32(self.peaks[k])
-        crop = c.data.crop[index * len(c.data.crop) // len(self)]
+        step = index // c.optim.batch_size  # one size within a batch
+        crop = c.data.crop[step * len(c.data.crop) // c.optim.steps]
         x = complex_crop(img, crop, rng, c.data.affine, c.data.add_phase)
         log_sigma = rng.normal(math.log(c.sigma.center), c.sigma.spread)
         sigma = np.clip(np.exp(log_sigma), c.sigma.min, c.sigma.max)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+import sigpy_priors
 from sigpy_priors.card import PriorCard
 from sigpy_priors.package import save_prior
 
@@ -13,17 +14,23 @@ __all__ = ["write_prior"]
 
 
 def _commit():
-    """The commit of this source tree, or '' outside of one."""
-    try:
+    """The commit of this source tree; outside of one, the release."""
+
+    def git(*args):
         return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            ["git", *args],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
             check=True,
         ).stdout.strip()
+
+    try:
+        # An installed copy may lie inside the repository of something else.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return f"release {sigpy_priors.__version__}"
 
 
 def _hardware(device):
@@ -48,9 +55,8 @@ def write_prior(path, model, config, table, seconds):
     device = next(model.parameters()).device
     validation = {}
     if table:
-        validation = {"denoising PSNR in dB by sigma": {
-            f"{s:g}": round(v, 2) for s, v in table.items()
-        }}
+        rounded = {f"{s:g}": round(v, 2) for s, v in table.items()}
+        validation = {"denoising PSNR in dB by sigma": rounded}
     card = PriorCard(
         **{
             "name": config.name,
@@ -61,7 +67,7 @@ def write_prior(path, model, config, table, seconds):
             "hours": round(seconds / 3600, 2),
             "hardware": _hardware(device),
             "validation": validation,
-            **config.card,
+            **config.model_dump()["card"],
         }
     )
     save_prior(path, model, card, config.weight_dtype)

@@ -1,5 +1,7 @@
 """How well a denoiser denoises: PSNR at fixed noise levels, fixed images."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -11,20 +13,22 @@ __all__ = ["SIGMAS", "validation_set", "denoising_psnr"]
 SIGMAS = (0.01, 0.03, 0.1, 0.3)
 
 
-def validation_set(config, data):
+def validation_set(config, data, stride=1):
     """Whole slices with random smooth phase, the same in every run.
 
     Args:
         config (TrainConfig): names the validation files.
         data (str or Path): data folder.
+        stride (int): what the network needs height and width to be multiples of.
 
     Returns:
         tuple: images and unit per-channel noise, each a tensor (N, 2, S, S).
     """
     images, peaks = open_slices(config.data.val, data, config.data.min_signal)
     chosen = np.linspace(0, len(images) - 1, config.val_images).round().astype(int)
-    # One common size, so that one batch holds them; a multiple of every stride.
-    size = max(32, min(min(images[k].shape) for k in chosen) // 32 * 32)
+    # One common size, so that one batch holds them.
+    unit = math.lcm(32, stride)
+    size = max(unit, min(min(images[k].shape) for k in chosen) // unit * unit)
     clean, noise = [], []
     for k in chosen:
         rng = np.random.default_rng((0, int(k)))

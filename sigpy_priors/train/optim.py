@@ -74,11 +74,13 @@ def make_optimizers(model, config):
     kernels = [p for p in model.parameters() if p.ndim == 4 and min(p.shape[:2]) > 8]
     chosen = set(map(id, kernels))
     rest = [p for p in model.parameters() if id(p) not in chosen]
-    optimizers = [
-        torch.optim.AdamW(
-            rest, lr=config.lr_rest, betas=(0.9, 0.99), weight_decay=0.0
+    optimizers = []
+    if rest:
+        optimizers.append(
+            torch.optim.AdamW(
+                rest, lr=config.lr_rest, betas=(0.9, 0.99), weight_decay=0.0
+            )
         )
-    ]
     if kernels:
         optimizers.append(Muon(kernels, lr=config.lr))
     for opt in optimizers:

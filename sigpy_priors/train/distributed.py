@@ -1,0 +1,56 @@
+"""This process among those that torchrun started; alone without it."""
+
+import os
+
+import torch
+from torch import distributed as dist
+
+__all__ = ["Processes"]
+
+
+class Processes:
+    """Rank, number and device of the processes of one training run.
+
+    Args:
+        device (str or None): torch device; default a GPU where there is one,
+            the one of the process's local rank.
+    """
+
+    def __init__(self, device=None):
+        self.size = int(os.environ.get("WORLD_SIZE", 1))
+        self.rank = int(os.environ.get("RANK", 0))
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda":
+            device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+
+    @property
+    def lead(self):
+        """True in the one process that writes files and shows progress."""
+        return self.rank == 0
+
+    def __enter__(self):
+        if self.size > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        return self
+
+    def __exit__(self, kind, *exc):
+        # After an error others may be waiting for us: leave, don't say goodbye.
+        if self.size > 1 and kind is None:
+            dist.destroy_process_group()
+
+    def wrap(self, model):
+        """The model, with its gradients averaged over all processes."""
+        if self.size == 1:
+            return model
+        return torch.nn.parallel.DistributedDataParallel(model)
+
+    def mean(self, value):
+        """Mean of a tensor over all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(value)
+            value /= self.size
+        return value
