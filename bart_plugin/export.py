@@ -1,0 +1,306 @@
+r"""Priors as files that an unmodified BART loads.
+
+For ``pics`` and ``nlinv`` the graph holds
+
+.. math:: G(u) = \eta\,(u - D(c u, \sigma_k) / c)
+
+with u = x / max|x| as BART feeds it, D the denoiser, c the scale at which the
+prior sees an image whose maximum is 1 (``peak``), and :math:`\eta` the
+strength. BART returns :math:`x - \tau \lambda\, s\, G(u)`, so with
+:math:`\tau \lambda = 1` (``-s 1`` and lambda 1) every proximal step is exactly
+x <- D(x): plug-and-play FISTA.
+
+Annealing. A schedule of noise levels needs the iteration number, which BART
+does not pass on. Here it is a TensorFlow variable inside the graph: the node
+``save/restore_all``, which BART runs once after loading, sets it to zero, and
+each evaluation of the gradient adds one, unless the image is still all zeros,
+as in the first step of a cold start. Beyond its end the schedule stays at its
+last level.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bart_plugin import contract
+from bart_plugin.graphdef import Graph, Value, dtype_of, translate
+from bart_plugin.graphdef import BATCH
+from bart_plugin.protobuf import Shape
+
+__all__ = ["Exported", "export", "annealed"]
+
+PEAK = 1.0
+
+
+class Exported(NamedTuple):
+    """What :func:`export` wrote.
+
+    Attributes:
+        graph (Path): the ``.pb`` or ``.pt`` file.
+        card (Path): JSON with the prior's card and how it was exported.
+        command (str): the BART command line to use.
+    """
+
+    graph: Path
+    card: Path
+    command: str
+
+
+def annealed(start, end, steps):
+    """Noise levels that fall geometrically.
+
+    Args:
+        start, end (float): first and last level, start >= end > 0.
+        steps (int): number of levels.
+
+    Returns:
+        tuple of float: the schedule, for :func:`export`.
+    """
+    if not (np.isfinite(start) and start >= end > 0) or steps < 1:
+        raise ValueError(
+            f"expected start >= end > 0 and steps >= 1, got {start}, {end}, {steps}."
+        )
+    return tuple(float(s) for s in np.geomspace(start, end, steps))
+
+
+def _levels(prior, sigma):
+    levels = np.atleast_1d(np.asarray(sigma, dtype=np.float64))
+    if levels.ndim != 1 or not levels.size or not (np.isfinite(levels) & (levels > 0)).all():
+        raise ValueError(
+            f"sigma: expected one noise level > 0 or a sequence of them, got {sigma}."
+        )
+    low, high = prior.sigma_range
+    if levels.min() < low or levels.max() > high:
+        raise ValueError(
+            f"sigma: {prior!r} knows noise levels from {low:.3g} to {high:.3g} (image "
+            f"scale 1), got {levels.min():.3g} to {levels.max():.3g}."
+        )
+    return levels.astype(np.float32)
+
+
+def _sigma(graph, levels, u, rank):
+    """The noise level of this call, a scalar tensor, and what initialises it."""
+    if len(levels) == 1:
+        return graph.const(levels[0]), None
+    number = np.int32
+    variable = graph.add(
+        "VarHandleOp", name="calls",
+        attrs={"dtype": dtype_of(number), "shape": Shape(())},
+    )  # fmt: skip
+    start = graph.add(
+        "AssignVariableOp", variable, graph.const(number(0)),
+        attrs={"dtype": dtype_of(number)},
+    )  # fmt: skip
+    axes = graph.ints(range(rank))
+    filled = graph.add("NotEqual", u, graph.const(np.float32(0)), dtype=np.float32)
+    filled = graph.add("Any", filled, axes, keep_dims=False, Tidx=dtype_of(number))
+    filled = graph.cast(filled, np.bool_, number)
+    count = graph.add(
+        "AssignAddVariableOp", variable, filled, attrs={"dtype": dtype_of(number)}
+    )
+    calls = graph.add(
+        "ReadVariableOp", variable, f"^{count}", attrs={"dtype": dtype_of(number)}
+    )
+    index = graph.add("Sub", calls, graph.const(number(1)), dtype=number)
+    index = graph.add("Maximum", index, graph.const(number(0)), dtype=number)
+    last = graph.const(number(len(levels) - 1))
+    index = graph.add("Minimum", index, last, dtype=number)
+    sigma = graph.add(
+        "GatherV2", graph.const(levels), index, graph.ints(0),
+        Tparams=dtype_of(np.float32), Tindices=dtype_of(number), Taxis=dtype_of(number),
+    )  # fmt: skip
+    return sigma, start
+
+
+def _placeholder(graph, name, shape):
+    return graph.add(
+        "Placeholder", name=name,
+        attrs={"dtype": dtype_of(np.float32), "shape": Shape(shape)},
+    )  # fmt: skip
+
+
+def prox_graph(module, shape, levels, peak=PEAK, strength=1.0):
+    """GraphDef for ``pics -R TF:`` and ``nlinv -R TF:``.
+
+    Args:
+        module (torch.nn.Module): from :func:`bart_plugin.denoiser.as_module`.
+        shape (tuple of int): of ``input_0``.
+        levels (array): complex noise levels at the prior's image scale.
+        peak (float): greatest magnitude of an image at the prior's scale.
+        strength (float): factor of the gradient.
+
+    Returns:
+        bytes: the file.
+    """
+    kind = np.float32
+    graph = Graph()
+    u = _placeholder(graph, "input_0", shape)
+    _placeholder(graph, "grad_ys_0", (2,))
+    graph.const(np.array([0, 0], kind), name="output_0")
+    graph.const(np.bytes_(b"unused"), name="save/Const")
+    h, w = shape[-3:-1]
+    batch = int(np.prod(shape[:-3]))
+    sigma, start = _sigma(graph, levels, u, len(shape))
+    graph.add("NoOp", *([f"^{start}"] if start else []), name="save/restore_all")
+
+    images = graph.reshape(u, (batch, h, w, 2), kind)
+    scaled = graph.add("Mul", images, graph.const(kind(peak)), dtype=kind)
+    inputs = [Value((batch, 2, h, w), kind, scaled), Value((), kind, sigma)]
+    denoised = translate(
+        graph, lambda x, s: module(x, s.expand(x.shape[0])), inputs
+    )
+    denoised = graph.add(
+        "Mul", graph.use(denoised), graph.const(kind(1 / peak)), dtype=kind
+    )
+    gradient = graph.add("Sub", images, denoised, dtype=kind)
+    if strength != 1:
+        gradient = graph.add("Mul", gradient, graph.const(kind(strength)), dtype=kind)
+    gradient = graph.reshape(gradient, shape, kind)
+    for name in ("grad_0", "grad_0_0"):
+        graph.add("Identity", gradient, dtype=kind, name=name)
+    return graph.serialize()
+
+
+def sample_graph(module, shape):
+    """GraphDef of a denoiser for ``sample --external-graph``, any batch.
+
+    Args:
+        module (torch.nn.Module): from :func:`bart_plugin.denoiser.as_module`.
+        shape (sequence of int): (H, W).
+
+    Returns:
+        bytes: the file.
+    """
+    kind, number = np.float32, np.int32
+    graph = Graph(dynamic=True)
+    x = _placeholder(graph, "input_0", (-1, *shape, 2))
+    noise = _placeholder(graph, "input_1", (-1, 2))
+    sizes = graph.add("Shape", x, dtype=kind, out_type=dtype_of(number))
+    graph.batch = graph.add(
+        "GatherV2", sizes, graph.ints(0), graph.ints(0),
+        Tparams=dtype_of(number), Tindices=dtype_of(number), Taxis=dtype_of(number),
+    )  # fmt: skip
+    inputs = [Value((BATCH, 2, *shape), kind, x), Value((BATCH, 2), kind, noise)]
+    out = translate(graph, lambda x, s: module(x, s[:, 0]), inputs)
+    # The reshape states what shape inference may have lost on the way.
+    out = graph.reshape(graph.use(out), (BATCH, *shape, 2), kind)
+    graph.add("Identity", out, dtype=kind, name="output_0")
+    return graph.serialize()
+
+
+def export(
+    prior, path, shape, sigma=None, kind="pics", slices=1, maps=1, peak=None,
+    strength=1.0,
+):  # fmt: skip
+    """Write a prior as a graph for BART, its card and the command to use.
+
+    Neither TensorFlow nor BART is needed.
+
+    Args:
+        prior (Prior or str): a network or Gaussian prior, or its name.
+        path (str or Path): where to write, without ending; ``sample`` writes
+            TorchScript if it ends on ".pt".
+        shape (sequence of int): (H, W), as SigPy has the image; BART's
+            dimensions are then (W, H).
+        sigma (float, sequence of float or None): standard deviation of the
+            complex noise at the prior's image scale; a sequence is a schedule,
+            one level per iteration. Default: the annealing of
+            :data:`DEFAULT_SCHEDULE`. ``sample`` takes none.
+        kind (str): "pics", "nlinv" or "sample".
+        slices (int): slices in BART's dimension 13.
+        maps (int): sets of ESPIRiT maps.
+        peak (float or None): greatest magnitude of an image at the prior's
+            scale, default ``PEAK``.
+        strength (float): the gradient is multiplied by it, 0 < strength <= 1.
+
+    Returns:
+        Exported: files and command line.
+
+    Raises:
+        ValueError: for sizes, levels or kinds that do not fit.
+        TypeError: if the prior has no graph.
+        UnsupportedOperator: naming operators without translation.
+    """
+    from bart_plugin.denoiser import as_module
+    from bart_plugin.torchscript import write_torchscript
+
+    if isinstance(prior, (str, Path)):
+        from sigpy_priors.package import load_prior
+
+        prior = load_prior(prior)
+    if kind not in contract.KINDS:
+        raise ValueError(f"kind must be one of {contract.KINDS}, got {kind!r}.")
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be in (0, 1], got {strength}.")
+    peak = PEAK if peak is None else float(peak)
+    if not 0 < peak < float("inf"):
+        raise ValueError(f"peak must be > 0, got {peak}.")
+    path = Path(path)
+    full = contract.image_shape(shape, slices, maps)
+    shape = tuple(int(n) for n in shape)
+    module = as_module(prior)
+    how = {"kind": kind, "image": list(shape), "input_0": list(full)}
+    if kind == "sample":
+        if sigma is not None or (slices, maps) != (1, 1):
+            raise ValueError("bart sample sets sigma itself, and takes one slice.")
+        torchscript = path.suffix == ".pt"
+        file = path if torchscript else _with_ending(path, ".pb")
+        _make_folder(file)
+        if torchscript:
+            write_torchscript(module, file, shape)
+        else:
+            _write(file, sample_graph(module, shape))
+        how["input_0"] = [-1, *shape, 2]
+    else:
+        levels = _levels(prior, default_schedule(prior, kind) if sigma is None else sigma)
+        file = _with_ending(path, ".pb")
+        _make_folder(file)
+        _write(file, prox_graph(module, full, levels, peak, strength))
+        how |= {"sigma": levels.tolist(), "peak": peak, "strength": strength}
+    name = file if file.suffix == ".pt" else file.with_suffix("")
+    how["bart_dims"] = list(contract.bart_dims(full))
+    how["command"] = command_line(kind, name, how)
+    card = Path(f"{file}.json")
+    prior_card = prior.card.model_dump(mode="json") if prior.card else None
+    text = json.dumps({"bart": how, "prior": prior_card}, indent=1)
+    _write(card, text.encode())
+    return Exported(file, card, how["command"])
+
+
+def _with_ending(path, ending):
+    return path if path.suffix == ending else Path(f"{path}{ending}")
+
+
+def _make_folder(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _write(path, data):
+    # A reader, perhaps a BART running now, sees the old or the new file.
+    import os
+
+    part = Path(f"{path}.{os.getpid()}.part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def default_schedule(prior, kind):
+    """Noise levels of a default export, inside the prior's range."""
+    low, high = prior.sigma_range
+    start, end, steps = 0.3, 0.02, 30
+    return annealed(min(max(start, low), high), min(max(end, low), high), steps)
+
+
+def command_line(kind, name, how):
+    """The BART command that uses a graph as it was exported."""
+    if kind == "sample":
+        return (
+            f"bart sample --external-graph {name} "
+            f"--posterior kspace=kspace,sens=maps samples"
+        )
+    if kind == "nlinv":
+        return f"bart nlinv -R TF:{{{name}}}:1 kspace image coils"
+    steps = len(how["sigma"]) if len(how["sigma"]) > 1 else 30
+    return f"bart pics -S -i {steps} -s 1 -R TF:{{{name}}}:1 kspace maps image"

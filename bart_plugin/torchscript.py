@@ -1,0 +1,38 @@
+"""A prior as TorchScript, for ``bart sample --external-graph prior.pt``.
+
+BART feeds complex64 tensors ``x[B, Y, X]`` and ``sigma[B]`` and takes
+``[B, Y, X]``. ``torch.jit`` is deprecated, so nothing else here touches it.
+"""
+
+import warnings
+
+import torch
+from torch import nn
+
+__all__ = ["write_torchscript"]
+
+
+class _Complex(nn.Module):
+    def __init__(self, denoiser):
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, x, sigma):
+        channels = torch.view_as_real(x).permute(0, 3, 1, 2)
+        out = self.denoiser(channels, sigma.real)
+        return torch.view_as_complex(out.permute(0, 2, 3, 1).contiguous())
+
+
+def write_torchscript(module, path, shape):
+    """Trace a denoiser and write it.
+
+    Args:
+        module (torch.nn.Module): from :func:`bart_plugin.denoiser.as_module`.
+        path (str or Path): file to write, ``.pt``.
+        shape (sequence of int): (H, W); the batch is free.
+    """
+    x = torch.zeros((2, *shape), dtype=torch.complex64)
+    sigma = torch.ones(2, dtype=torch.complex64)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(_Complex(module), (x, sigma), check_trace=False).save(str(path))
