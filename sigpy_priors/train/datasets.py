@@ -147,7 +147,8 @@ def read_slices(path):
             f"pip install 'sigpy-priors[train]'."
         ) from e
     except Exception as e:
-        raise ValueError(f"{path}: cannot be read as {ending}: {e}.") from e
+        why = " ".join(str(e).split()).rstrip(".")  # some libraries break lines
+        raise ValueError(f"{path}: cannot be read as {ending}: {why}.") from e
     if slices.dtype.kind not in "uifc" or not slices.size:
         raise ValueError(
             f"{path}: expected images of numbers, got {slices.dtype} of shape "
