@@ -63,18 +63,17 @@ def from_torch(tensor, like):
 
 
 def to_channels(x):
-    """Complex tensor (..., H, W) to real channels (N, 2, H, W), a new tensor."""
+    """Complex tensor (N, H, W) to real channels (N, 2, H, W)."""
     import torch
 
-    x = x.reshape((-1,) + x.shape[-2:])
-    return torch.stack([x.real, x.imag], dim=1)
+    return torch.view_as_real(x.resolve_conj()).permute(0, 3, 1, 2)
 
 
-def from_channels(x, shape):
-    """Real channels (N, 2, H, W) to a complex tensor of ``shape``."""
+def from_channels(x):
+    """Real channels (N, 2, H, W) to a complex tensor (N, H, W)."""
     import torch
 
-    return torch.complex(x[:, 0].contiguous(), x[:, 1].contiguous()).reshape(shape)
+    return torch.view_as_complex(x.permute(0, 2, 3, 1).contiguous())
 
 
 def pad_to_multiple(x, multiple):

