@@ -1,0 +1,1 @@
+"""The subcommands of ``sigpy-priors``: one file each, imports inside ``run``."""

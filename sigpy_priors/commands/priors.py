@@ -1,0 +1,31 @@
+"""``sigpy-priors list`` and ``sigpy-priors info``: which priors there are."""
+
+
+def add_parser(commands):
+    """Declare both subcommands."""
+    p = commands.add_parser("list", help="list the bundled priors")
+    p.set_defaults(run=run_list)
+    p = commands.add_parser("info", help="show the card of a prior")
+    p.add_argument("name", metavar="NAME", help="bundled name or file")
+    p.set_defaults(run=run_info)
+
+
+def run_list(args):
+    """One line for each bundled prior."""
+    from sigpy_priors.package import bundled, read_card
+
+    for name, path in bundled().items():
+        card = read_card(path)
+        low, high = card.sigma_range
+        size = path.stat().st_size / 1e6
+        print(f"{name}\t{size:.1f} MB\tsigma {low:g} to {high:g}\t{card.license}")
+
+
+def run_info(args):
+    """The whole card, as YAML."""
+    import yaml
+
+    from sigpy_priors.package import read_card
+
+    card = read_card(args.name).model_dump(mode="json")
+    print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True).rstrip())

@@ -1,0 +1,46 @@
+"""``sigpy-priors train``: images to a prior."""
+
+
+def add_parser(commands):
+    """Declare the subcommand and its options."""
+    p = commands.add_parser(
+        "train",
+        help="train a prior",
+        description="Train a prior. Give the same command again to continue a run "
+        "that was interrupted; start it with torchrun for several processes.",
+    )
+    p.add_argument("config", metavar="CONFIG.yaml")
+    p.add_argument("--data", metavar="DIR", help="folder of the training images")
+    p.add_argument("--out", metavar="DIR", help="folder for checkpoint, log and prior")
+    p.add_argument("--device", metavar="NAME", help="torch device [a GPU if any]")
+    p.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that prepare images [0]",
+    )
+    p.add_argument(
+        "--print-config",
+        action="store_true",
+        help="show the whole config, defaults included, and stop",
+    )
+    p.set_defaults(run=run)
+
+
+def run(args):
+    """Validate the config, then train."""
+    from sigpy_priors.train.config import dump_config, load_config
+
+    config = load_config(args.config)
+    if args.print_config:
+        print(dump_config(config).rstrip())
+        return
+    for name in ("data", "out"):
+        if getattr(args, name) is None:
+            raise ValueError(f"train needs --{name} DIR.")
+    from sigpy_priors.train.loop import train
+
+    prior = train(config, args.data, args.out, args.device, args.workers)
+    if prior is not None:
+        print(f"{prior}: finished; sigpy-priors info {prior}")

@@ -1,0 +1,62 @@
+"""Coil sensitivity maps from undersampled k-space, with SigPy's estimators."""
+
+import numpy as np
+import sigpy as sp
+from sigpy.mri.app import EspiritCalib, JsenseRecon
+
+__all__ = ["estimate_maps"]
+
+_KERNEL_WIDTH = 6
+
+
+def estimate_maps(y, coord=None, calib_width=24, device=sp.cpu_device, weights=None):
+    """Estimate maps with unit root sum of squares.
+
+    ESPIRiT on Cartesian k-space, from the largest fully sampled square at its
+    centre; JSENSE on non-Cartesian; ones for a single coil.
+
+    Args:
+        y (array): k-space (coils, H, W), zeros where not sampled, or
+            (coils, ...) with ``coord``.
+        coord (array or None): coordinates (..., 2), in 1 / field of view.
+        calib_width (int): greatest width of the calibration region.
+        device (Device): where to compute.
+        weights (array or None): of the samples, for JSENSE.
+
+    Returns:
+        array: maps (coils, H, W) on ``device``, like ``y``; H and W follow
+        from ``coord`` where it is given.
+
+    Raises:
+        ValueError: if too little of the centre is sampled for ESPIRiT.
+    """
+    device = sp.Device(device)
+    if len(y) == 1:
+        shape = y.shape[1:] if coord is None else sp.estimate_shape(coord)
+        with device:
+            return device.xp.ones((1, *shape), y.dtype)
+    if coord is not None:
+        mps = JsenseRecon(
+            y, coord=coord, weights=weights, device=device, show_pbar=False
+        ).run()
+        with device:
+            return mps / device.xp.maximum(sp.rss(mps, axes=(0,)), 1e-12)
+    width = _calibration_width(y, calib_width)
+    if width < 2 * _KERNEL_WIDTH:
+        raise ValueError(
+            f"the centre of k-space is fully sampled over {width} x {width} only, "
+            f"expected at least {2 * _KERNEL_WIDTH} to estimate coil maps; give maps."
+        )
+    return EspiritCalib(
+        y, width, kernel_width=_KERNEL_WIDTH, device=device, show_pbar=False
+    ).run()
+
+
+def _calibration_width(y, limit):
+    """Width of the largest fully sampled central square, at most ``limit``."""
+    y = sp.to_device(y, sp.cpu_device)
+    mask = np.any(y != 0, axis=0)
+    for width in range(min(limit, *mask.shape), 0, -1):
+        if sp.resize(mask, (width, width)).all():
+            return width
+    return 0
