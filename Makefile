@@ -1,0 +1,42 @@
+# make demo   reconstruct the bundled example into demo/
+# make test   the whole test suite
+# make bench  what is measured, not asserted: tests/benchmarks
+#
+# Needs git, make and python >= 3.11 with venv; PYTHON chooses the interpreter.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PINS := pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.PHONY: demo test bench clean
+
+demo: $(BIN)/.installed
+	$(BIN)/sigpy-priors demo --out demo
+
+test: $(BIN)/.installed-test
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(BIN)/.installed-test
+	$(BIN)/python -m pytest -s tests/benchmarks/bench_*.py $(ARGS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is missing or older than 3.11: install Python >= 3.11, or make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv: install it (on Debian: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# Stamps: install once, and again only when the dependencies change.
+$(BIN)/.installed: $(PINS) | $(BIN)/python
+	@echo "installing the dependencies into .venv, once"
+	$(PIP) -e .
+	@touch $@
+
+$(BIN)/.installed-test: $(PINS) | $(BIN)/python
+	@echo "installing the dependencies of the tests into .venv, once"
+	$(PIP) -e '.[train,bart,onnx,test]'
+	@touch $@ $(BIN)/.installed
+
+clean:
+	rm -rf .venv demo build dist *.egg-info
