@@ -61,7 +61,8 @@ def read_ismrmrd(path, group="dataset"):
     encoding = _encoding(path, header, lines)
     ksp = _fill(path, encoding, lines)
     if noise and noise[0].active_channels == ksp.shape[1]:
-        covariance = get_cov(np.concatenate([a.data for a in noise], axis=1))
+        samples = np.concatenate([a.data for a in noise], axis=1)
+        covariance = get_cov(samples) / samples.shape[1]  # SigPy gives the sum
         if np.linalg.matrix_rank(covariance) == len(covariance):
             ksp = np.stack([whiten(k, covariance) for k in ksp])
     ksp = _remove_oversampling(encoding, lines, ksp).astype(np.complex64)
@@ -89,10 +90,10 @@ def _encoding(path, header, lines):
             f"{path}: got a {trajectory} trajectory, expected cartesian; save its "
             f"k-space and coordinates as .npy and give --coord."
         )
-    depth = encoding.encodedSpace.matrixSize.z
-    if depth > 1 and len({a.idx.kspace_encode_step_2 for a in lines}) > 1:
+    partitions = len({a.idx.kspace_encode_step_2 for a in lines})
+    if partitions > 1:
         raise ValueError(
-            f"{path}: got 3-D data with {depth} partitions, expected 2-D slices; "
+            f"{path}: got 3-D data with {partitions} partitions, expected 2-D slices; "
             f"transform along the partitions and save the slices as .npy."
         )
     return encoding

@@ -1,10 +1,61 @@
 """Fixtures that every test may use."""
 
-import numpy as np
-import pytest
+import importlib.util
+import os
+from pathlib import Path
+
+# Before numpy and torch start their threads: tests are small, cores are few.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none."""
+    if importlib.util.find_spec("cupy"):
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a GPU and cupy"))
 
 
 @pytest.fixture
 def rng():
     """A generator with a fixed seed."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real data that are not part of the project; skips without it."""
+    folder = Path(os.environ.get("SIGPY_PRIORS_DATA", SHARED))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; SIGPY_PRIORS_DATA names their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def brain():
+    """The bundled prior; it is part of the project, so its absence is a failure."""
+    from sigpy_priors import load_prior
+
+    return load_prior("brain")
+
+
+@pytest.fixture(scope="session")
+def brain_slice():
+    """The bundled example at a quarter of its size, with 4 coil maps.
+
+    Returns:
+        tuple: image (64, 64), maps (4, 64, 64), complex64.
+    """
+    import sigpy as sp
+
+    from sigpy_priors.demo import example
+
+    image, mps = example(num_coils=4)
+    mps = mps[:, 2::4, 2::4]
+    return image[2::4, 2::4], mps / sp.rss(mps, axes=(0,))
