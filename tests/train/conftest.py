@@ -1,6 +1,7 @@
 """A tiny data set and config: training runs that take a second."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,6 @@ import yaml
 
 import sigpy_priors
 from sigpy_priors.train.config import load_config
-
-RUNNER = """
-import sys
-from sigpy_priors.train.config import load_config
-from sigpy_priors.train.loop import train
-config, data, out = sys.argv[1:]
-train(load_config(config), data, out, device="cpu", show_pbar=False)
-"""
-
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -62,7 +54,7 @@ def config_file(tmp_path):
             "val_images": 2,
             "checkpoint_every": 5,
         }
-        path = tmp_path / "tiny.yaml"
+        path = Path(tempfile.mkdtemp(dir=tmp_path)) / "tiny.yaml"
         path.write_text(yaml.safe_dump(base))
         config = load_config(path, **changes)
         path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
