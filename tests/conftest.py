@@ -59,3 +59,22 @@ def brain_slice():
     image, mps = example(num_coils=4)
     mps = mps[:, 2::4, 2::4]
     return image[2::4, 2::4], mps / sp.rss(mps, axes=(0,))
+
+
+@pytest.fixture(scope="session")
+def tiny_prior_file(tmp_path_factory):
+    """File of a small untrained network: a prior for tests of what surrounds it."""
+    import torch
+
+    from sigpy_priors.card import PriorCard
+    from sigpy_priors.models import build_model
+    from sigpy_priors.package import save_prior
+
+    options = {"channels": [4, 8], "blocks": [1, 1], "emb_channels": 8}
+    card = PriorCard(
+        name="tiny", architecture="unet", options=options, sigma_range=(0.01, 2)
+    )
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("prior") / "tiny.safetensors"
+    save_prior(path, build_model(card.model_dump()), card)
+    return path

@@ -103,12 +103,12 @@ def _settings(args, prior, files):
     }
     for name in files:
         file = getattr(args, name)
-        settings[name] = None
-        if file is not None:
-            # Of a BART pair, the data may be given by either name.
-            file = Path(file).with_suffix(".cfl" if file.endswith(".hdr") else Path(file).suffix)
-            stat = file.stat()
-            settings[name] = [str(file.resolve()), stat.st_size, stat.st_mtime_ns]
+        if file is not None and file.endswith(".hdr"):
+            file = file.removesuffix(".hdr") + ".cfl"  # the data of a BART pair
+        stat = file and Path(file).stat()
+        settings[name] = file and [
+            str(Path(file).resolve()), stat.st_size, stat.st_mtime_ns
+        ]
     settings["prior"] = prior.card.weights_sha256 if prior.card else repr(prior)
     return json.loads(json.dumps(settings))
 
@@ -128,8 +128,13 @@ def run(args):
     io.check_output(args.output)
     device = _device(sp, args.device)
     coord = None if args.coord is None else io.read_coord(args.coord)
-    weights = None if args.weights is None else io.read_array(args.weights).real
     kspace = io.open_kspace(args.kspace, coord)
+    weights = None if args.weights is None else io.read_array(args.weights).real
+    if weights is not None and weights.shape not in (kspace.shape[1:], kspace.shape[2:]):
+        raise ValueError(
+            f"{args.weights}: got weights of shape {weights.shape}, expected that of "
+            f"the samples of one coil, {kspace.shape[2:]}."
+        )
     maps = None if args.maps is None else io.open_maps(args.maps, kspace)
     chosen = range(len(kspace))[args.slices]
     if not chosen:
