@@ -43,7 +43,8 @@ def mylab(tmp_path, monkeypatch):
 
 def card(**changes):
     fields = {"name": "s", "architecture": "shrink", "precond": "direct"}
-    return PriorCard(**{**fields, "sigma_range": (0.1, 1), "package": "mylab", **changes})
+    fields |= {"sigma_range": (0.1, 1), "package": "mylab"}
+    return PriorCard(**{**fields, **changes})
 
 
 def test_builtin_network_is_built():

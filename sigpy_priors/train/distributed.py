@@ -14,6 +14,9 @@ class Processes:
     Args:
         device (str or None): torch device; default a GPU where there is one,
             the one of the process's local rank.
+
+    Raises:
+        ValueError: if there is no such device.
     """
 
     def __init__(self, device=None):
@@ -23,9 +26,14 @@ class Processes:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda":
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-        self.device = torch.device(device)
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
+        try:
+            self.device = torch.device(device)
+            torch.empty(0, device=self.device)
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)
+        except (RuntimeError, AssertionError, NotImplementedError) as e:
+            why = str(e).splitlines()[0]
+            raise ValueError(f"device {device!r} cannot be used: {why}") from e
 
     @property
     def lead(self):

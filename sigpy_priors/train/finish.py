@@ -1,5 +1,6 @@
 """From a finished training run to a prior file with its card."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -35,8 +36,11 @@ def _commit():
 
 def _hardware(device):
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    return f"{processes} x {name}" if processes > 1 else name
 
 
 def write_prior(path, model, config, table, seconds):

@@ -30,8 +30,9 @@ def tiny_data(tmp_path_factory):
     def slices(n, h, w):
         i, j = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
         disc = (i**2 + j**2 < 0.8).astype(np.float32)
-        waves = [np.cos(rng.uniform(2, 6) * i + rng.uniform(2, 6) * j) for _ in range(n)]
-        return (np.stack(waves) * 0.3 + 0.7).astype(np.float32) * disc
+        knots = rng.uniform(2, 6, (2, n, 1, 1))
+        waves = np.cos(knots[0] * i + knots[1] * j)
+        return (0.3 * waves + 0.7).astype(np.float32) * disc
 
     np.savez(root / "train.npz", img=slices(6, 24, 28))
     np.savez(root / "val.npz", img=slices(2, 40, 36))

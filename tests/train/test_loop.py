@@ -50,7 +50,7 @@ def board(out, tag="loss"):
 
 def test_the_loss_of_the_gaussian_denoiser_is_one(make_config, tmp_path):
     """EDM with F = 0 is exact for a Gaussian of variance sigma_data^2 per
-    channel; its weighted loss is 1 at every noise level. This pins sqrt(2)."""
+    channel; its weighted loss is then 1 at every noise level."""
     run_ = loop._Run(make_config(), tmp_path, Processes("cpu"))
     torch.manual_seed(0)
     x = 0.2 * torch.randn(16, 2, 64, 64)
@@ -58,6 +58,20 @@ def test_the_loss_of_the_gaussian_denoiser_is_one(make_config, tmp_path):
         sigma = torch.full((16,), sigma)
         loss = run_._loss(run_.net, x, torch.randn_like(x), sigma)
         assert loss.item() == pytest.approx(1, abs=0.02)
+
+
+def test_sigma_is_complex_and_the_network_sees_that_of_a_channel(make_config, tmp_path):
+    run_ = loop._Run(make_config(), tmp_path, Processes("cpu"))
+    torch.manual_seed(0)
+    x, sigma = torch.randn(4, 2, 64, 64), torch.tensor([0.1, 0.2, 0.5, 2.0])
+
+    def model(noisy, per_channel):
+        power = (noisy - x).square().sum(dim=1).mean(dim=(1, 2))  # E|n|^2
+        torch.testing.assert_close(power, sigma**2, rtol=0.05, atol=0)
+        torch.testing.assert_close(per_channel, sigma / 2**0.5)
+        return noisy
+
+    run_._loss(model, x, torch.randn_like(x), sigma)
 
 
 def test_training_improves_the_validation(make_config, tiny_data, tmp_path, losses):
@@ -103,7 +117,9 @@ def test_the_prior_file_states_what_it_is(make_config, tiny_data, tmp_path):
     assert np.isfinite(prior.denoise(x, 0.1)).all()
 
 
-def test_storing_float16_changes_the_output_negligibly(make_config, tiny_data, tmp_path):
+def test_storing_float16_changes_the_output_negligibly(
+    make_config, tiny_data, tmp_path
+):
     config = make_config(optim__steps=80, optim__lr_rest=0.02, optim__ema=0.9)
     half = load_prior(run(config, tiny_data, tmp_path))
     exact = loop.build_model(config.model.model_dump())
@@ -234,6 +250,12 @@ def test_a_batch_that_cannot_be_shared(make_config, tmp_path, monkeypatch):
         loop._Run(make_config(), tmp_path, procs)
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta:x"])
+def test_a_device_that_is_not_there(make_config, tiny_data, tmp_path, device):
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used: "):
+        train(make_config(), tiny_data, tmp_path / "out", device=device)
+
+
 def test_a_diverged_loss_stops_the_run(make_config, tiny_data, tmp_path):
     config = make_config(optim__lr_rest=1e30, checkpoint_every=1)
     with pytest.raises(ValueError, match="at step .*lower optim.lr"):
@@ -292,7 +314,9 @@ def test_worker_processes_change_nothing(make_config, tiny_data, tmp_path, whole
     assert same(state(tmp_path / "w"), state(whole))
 
 
-def test_random_layers_draw_from_the_step(make_config, tiny_data, tmp_path, monkeypatch):
+def test_random_layers_draw_from_the_step(
+    make_config, tiny_data, tmp_path, monkeypatch
+):
     """Dropout in a network must not make a continued run differ."""
     build = loop.build_model
 

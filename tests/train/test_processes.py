@@ -122,7 +122,8 @@ def test_killed_at_random_moments_and_continued_bit_for_bit(
         assert server.status() == (130 if kind == signal.SIGINT else -kind), stops
         meta, _ = read_checkpoint(cut / "checkpoint.safetensors")
         assert step - 2 <= meta["step"] < STEPS, stops
-    assert "the same command continues it from step" in (tmp_path / "stderr").read_text()
+    said = (tmp_path / "stderr").read_text()
+    assert "the same command continues it from step" in said
     server.start(config, tiny_data, cut)
     assert server.status() == 0, (tmp_path / "stderr").read_text()
 
@@ -163,5 +164,6 @@ def test_two_processes_give_the_loss_curve_of_one(
     np.testing.assert_allclose(two, one, rtol=1e-3)
     assert np.abs(half / one - 1).max() > 0.1  # another batch is another curve
     cards = [read_card(tmp_path / n / "tiny.safetensors") for n in ("one", "two")]
+    assert cards[1].hardware.startswith("2 x CPU")
     tables = [c.validation["denoising PSNR in dB by sigma"] for c in cards]
     assert tables[0] == pytest.approx(tables[1], abs=0.02)
