@@ -22,11 +22,14 @@ def bundled():
 
 def _digest(tensors):
     """SHA-256 over names, types, shapes and bytes, whatever their order."""
+    import torch
+
     sha = hashlib.sha256()
     for name in sorted(tensors):
         t = tensors[name].detach().cpu().contiguous()
         sha.update(f"{name}:{t.dtype}:{tuple(t.shape)};".encode())
-        sha.update(t.numpy().tobytes())
+        # As bytes: numpy knows no bfloat16.
+        sha.update(t.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
 
 

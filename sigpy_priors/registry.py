@@ -54,7 +54,13 @@ def build_network(name, options, source=None):
             f"{hint}, which must declare an entry point in the group {GROUP!r}."
         )
     module, _, attribute = known[name].partition(":")
-    builder = getattr(import_module(module), attribute)
+    try:
+        builder = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as e:
+        raise ValueError(
+            f"architecture {name!r} is registered as {known[name]!r}, which cannot "
+            f"be imported ({e}): reinstall the package that registers it."
+        ) from e
     try:
         return builder(**options)
     except TypeError as e:

@@ -199,3 +199,13 @@ def test_a_card_of_another_network(file, card, message):
 def test_cards_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
         make_card().name = "other"
+
+
+def test_bfloat16_weights(model, file, tmp_path):
+    """Not what save_prior writes by default, but what a fork may."""
+    path = tmp_path / "bf16.safetensors"
+    card = read_card(file)
+    save_prior(path, model, card, "bfloat16")
+    x = np.full((8, 8), 0.5 + 0.25j)
+    out, exact = (load_prior(p).denoise(x, 0.1) for p in (path, file))
+    np.testing.assert_allclose(out, exact, atol=1e-2)

@@ -91,3 +91,10 @@ def test_the_network_is_not_trained_by_loading(mylab, tmp_path):
     assert not any(p.requires_grad for p in prior.model.parameters())
     assert not prior.model.training
     assert isinstance(prior.model, torch.nn.Module)
+
+
+@pytest.mark.parametrize("target", ["no_such_module:Net", "json:Net"])
+def test_a_broken_registration_is_named(target, monkeypatch):
+    monkeypatch.setattr("sigpy_priors.registry._BUILTIN", {"lost": target})
+    with pytest.raises(ValueError, match=f"registered as '{target}'.*reinstall"):
+        build_network("lost", {})
