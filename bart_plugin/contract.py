@@ -20,6 +20,8 @@ runs once, after loading.
 import re
 from typing import NamedTuple
 
+import numpy as np
+
 from bart_plugin.protobuf import GraphError, read_graph
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "image_shape",
     "bart_dims",
     "check_graph",
+    "centre_phase",
     "version",
 ]
 
@@ -114,6 +117,26 @@ def version(text):
     return tuple(int(n or 0) for n in found.groups())
 
 
+def centre_phase(shape):
+    """What k-space must be multiplied by for ``pics`` before 1.0.00.
+
+    Those versions modulate k-space with the conjugate of what centres the FFT:
+    an image comes back with the wrong sign if half of an even size is odd, and
+    with a phase ramp, which a prior does not expect, if a size is odd.
+
+    Args:
+        shape (sequence of int): (H, W).
+
+    Returns:
+        array: shape (H, W), of magnitude 1.
+    """
+    turns = 0.0
+    for n in shape:
+        ramp = (np.arange(n) - (n // 2) / 2) * (n // 2) / n
+        turns = np.add.outer(turns, 2 * ramp)
+    return np.exp(-2j * np.pi * turns)
+
+
 def image_shape(shape, slices=1, maps=1):
     """Shape of ``input_0`` for images of ``pics``.
 
@@ -185,5 +208,5 @@ def check_graph(path, kind, shape=None):
 
 def _fits(found, shape):
     return len(found) == len(shape) and all(
-        a in (-1, b) for a, b in zip(found, shape)
+        a in (-1, b) for a, b in zip(found, shape, strict=True)
     )

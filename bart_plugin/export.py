@@ -33,6 +33,10 @@ __all__ = ["Exported", "export", "annealed"]
 
 PEAK = 1.0
 
+# Measured on undersampled brain data, see tests/benchmarks/bench_bart.py.
+ANNEALING = (0.3, 0.01)
+STRENGTH = 0.004
+
 
 class Exported(NamedTuple):
     """What :func:`export` wrote.
@@ -80,38 +84,46 @@ def _levels(prior, sigma):
     return levels.astype(np.float32)
 
 
-def _sigma(graph, levels, u, rank):
-    """The noise level of this call, a scalar tensor, and what initialises it."""
-    if len(levels) == 1:
-        return graph.const(levels[0]), None
+def _strengths(strength, levels):
+    strength = np.asarray(strength, dtype=np.float32)
+    if strength.ndim > 1 or strength.size not in (1, levels.size):
+        raise ValueError(
+            f"strength: expected one value or {levels.size} like sigma, got shape "
+            f"{strength.shape}."
+        )
+    if not ((strength > 0) & (strength <= 1)).all():
+        raise ValueError(f"strength must be in (0, 1], got {strength}.")
+    return np.broadcast_to(strength, levels.shape)
+
+
+def _schedule(graph, tables, u, rank):
+    """This call's entry of each table, scalar tensors, and what resets them."""
     number = np.int32
+    if len(tables[0]) == 1:
+        return [graph.const(t[0]) for t in tables], None
+    attrs = {"dtype": dtype_of(number)}
     variable = graph.add(
-        "VarHandleOp", name="calls",
-        attrs={"dtype": dtype_of(number), "shape": Shape(())},
-    )  # fmt: skip
-    start = graph.add(
-        "AssignVariableOp", variable, graph.const(number(0)),
-        attrs={"dtype": dtype_of(number)},
-    )  # fmt: skip
-    axes = graph.ints(range(rank))
+        "VarHandleOp", name="calls", attrs={**attrs, "shape": Shape(())}
+    )
+    zero = graph.const(number(0))
+    start = graph.add("AssignVariableOp", variable, zero, attrs=attrs)
     filled = graph.add("NotEqual", u, graph.const(np.float32(0)), dtype=np.float32)
-    filled = graph.add("Any", filled, axes, keep_dims=False, Tidx=dtype_of(number))
+    filled = graph.add(
+        "Any", filled, graph.ints(range(rank)), keep_dims=False, Tidx=dtype_of(number)
+    )
     filled = graph.cast(filled, np.bool_, number)
-    count = graph.add(
-        "AssignAddVariableOp", variable, filled, attrs={"dtype": dtype_of(number)}
-    )
-    calls = graph.add(
-        "ReadVariableOp", variable, f"^{count}", attrs={"dtype": dtype_of(number)}
-    )
+    count = graph.add("AssignAddVariableOp", variable, filled, attrs=attrs)
+    calls = graph.add("ReadVariableOp", variable, f"^{count}", attrs=attrs)
     index = graph.add("Sub", calls, graph.const(number(1)), dtype=number)
-    index = graph.add("Maximum", index, graph.const(number(0)), dtype=number)
-    last = graph.const(number(len(levels) - 1))
+    index = graph.add("Maximum", index, zero, dtype=number)
+    last = graph.const(number(len(tables[0]) - 1))
     index = graph.add("Minimum", index, last, dtype=number)
-    sigma = graph.add(
-        "GatherV2", graph.const(levels), index, graph.ints(0),
-        Tparams=dtype_of(np.float32), Tindices=dtype_of(number), Taxis=dtype_of(number),
-    )  # fmt: skip
-    return sigma, start
+    kinds = dict(
+        Tparams=dtype_of(np.float32), Tindices=dtype_of(number), Taxis=dtype_of(number)
+    )
+    return [
+        graph.add("GatherV2", graph.const(t), index, zero, **kinds) for t in tables
+    ], start
 
 
 def _placeholder(graph, name, shape):
@@ -142,7 +154,9 @@ def prox_graph(module, shape, levels, peak=PEAK, strength=1.0):
     graph.const(np.bytes_(b"unused"), name="save/Const")
     h, w = shape[-3:-1]
     batch = int(np.prod(shape[:-3]))
-    sigma, start = _sigma(graph, levels, u, len(shape))
+    strength = _strengths(strength, levels)
+    tables = (levels, np.ascontiguousarray(strength))
+    (sigma, strength), start = _schedule(graph, tables, u, len(shape))
     graph.add("NoOp", *([f"^{start}"] if start else []), name="save/restore_all")
 
     images = graph.reshape(u, (batch, h, w, 2), kind)
@@ -155,8 +169,7 @@ def prox_graph(module, shape, levels, peak=PEAK, strength=1.0):
         "Mul", graph.use(denoised), graph.const(kind(1 / peak)), dtype=kind
     )
     gradient = graph.add("Sub", images, denoised, dtype=kind)
-    if strength != 1:
-        gradient = graph.add("Mul", gradient, graph.const(kind(strength)), dtype=kind)
+    gradient = graph.add("Mul", gradient, strength, dtype=kind)
     gradient = graph.reshape(gradient, shape, kind)
     for name in ("grad_0", "grad_0_0"):
         graph.add("Identity", gradient, dtype=kind, name=name)
@@ -192,7 +205,7 @@ def sample_graph(module, shape):
 
 def export(
     prior, path, shape, sigma=None, kind="pics", slices=1, maps=1, peak=None,
-    strength=1.0,
+    strength=None, steps=30,
 ):  # fmt: skip
     """Write a prior as a graph for BART, its card and the command to use.
 
@@ -206,14 +219,17 @@ def export(
             dimensions are then (W, H).
         sigma (float, sequence of float or None): standard deviation of the
             complex noise at the prior's image scale; a sequence is a schedule,
-            one level per iteration. Default: the annealing of
-            :data:`DEFAULT_SCHEDULE`. ``sample`` takes none.
+            one level per iteration. Default: :func:`default_schedule`.
+            ``sample`` takes none.
         kind (str): "pics", "nlinv" or "sample".
         slices (int): slices in BART's dimension 13.
         maps (int): sets of ESPIRiT maps.
         peak (float or None): greatest magnitude of an image at the prior's
             scale, default ``PEAK``.
-        strength (float): the gradient is multiplied by it, 0 < strength <= 1.
+        strength (float, sequence of float or None): factor of the gradient, in
+            (0, 1], one or one per level; default 1, or that of the default
+            schedule.
+        steps (int): iterations of the default schedule.
 
     Returns:
         Exported: files and command line.
@@ -232,8 +248,6 @@ def export(
         prior = load_prior(prior)
     if kind not in contract.KINDS:
         raise ValueError(f"kind must be one of {contract.KINDS}, got {kind!r}.")
-    if not 0 < strength <= 1:
-        raise ValueError(f"strength must be in (0, 1], got {strength}.")
     peak = PEAK if peak is None else float(peak)
     if not 0 < peak < float("inf"):
         raise ValueError(f"peak must be > 0, got {peak}.")
@@ -254,11 +268,15 @@ def export(
             _write(file, sample_graph(module, shape))
         how["input_0"] = [-1, *shape, 2]
     else:
-        levels = _levels(prior, default_schedule(prior, kind) if sigma is None else sigma)
+        if sigma is None:
+            sigma, usual = default_schedule(prior, steps)
+            strength = usual if strength is None else strength
+        levels = _levels(prior, sigma)
+        strength = _strengths(1.0 if strength is None else strength, levels)
         file = _with_ending(path, ".pb")
         _make_folder(file)
         _write(file, prox_graph(module, full, levels, peak, strength))
-        how |= {"sigma": levels.tolist(), "peak": peak, "strength": strength}
+        how |= {"sigma": levels.tolist(), "peak": peak, "strength": strength.tolist()}
     name = file if file.suffix == ".pt" else file.with_suffix("")
     how["bart_dims"] = list(contract.bart_dims(full))
     how["command"] = command_line(kind, name, how)
@@ -286,11 +304,19 @@ def _write(path, data):
     os.replace(part, path)
 
 
-def default_schedule(prior, kind):
-    """Noise levels of a default export, inside the prior's range."""
+def default_schedule(prior, steps=30):
+    """Noise levels and strengths of a default export (see the module).
+
+    Args:
+        prior (Prior): its range bounds the levels.
+        steps (int): iterations.
+
+    Returns:
+        tuple of array: levels and strengths, each of shape (steps,).
+    """
     low, high = prior.sigma_range
-    start, end, steps = 0.3, 0.02, 30
-    return annealed(min(max(start, low), high), min(max(end, low), high), steps)
+    levels = np.clip(annealed(*ANNEALING, steps), low, high)
+    return levels, np.minimum(1, STRENGTH / levels)
 
 
 def command_line(kind, name, how):

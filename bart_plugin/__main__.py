@@ -1,0 +1,76 @@
+"""``python -m bart_plugin``: find, try, build and install a BART."""
+
+import argparse
+import sys
+
+from bart_plugin import toolbox
+
+
+def _doctor(args):
+    from bart_plugin import doctor
+
+    good = True
+    for graph in args.graphs:
+        finding = doctor.check_file(graph)
+        good &= finding.works
+        print(f"{'ok' if finding.works else 'BAD'}  {finding.what}: {finding.why}")
+    program, version, findings = doctor.examine(args.bart)
+    print(doctor.table(program, version, findings))
+    works = {f.what for f in findings if f.works}
+    if "pics -R TF:" not in works:
+        print("To get TensorFlow graphs: python -m bart_plugin build")
+        good = False
+    return 0 if good else 1
+
+
+def _build(args):
+    bart = toolbox.build(args.version, args.source, lambda m: print(m, flush=True))
+    print(f"To use it in a shell: export BART_TOOLBOX_PATH={bart.parent}")
+    return 0
+
+
+def _install(args):
+    print(f"installed {toolbox.install_pics()}: 'bart pics -R TF:' of BART 0.8.00 works")
+    return 0
+
+
+def _uninstall(args):
+    print("removed" if toolbox.uninstall_pics() else "there was nothing to remove")
+    return 0
+
+
+def main(argv=None):
+    """Run one command.
+
+    Args:
+        argv (list of str or None): arguments; default the process's.
+
+    Returns:
+        int: exit status: 0, 1 if BART cannot do what is needed, 2 on errors.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bart_plugin", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    p = commands.add_parser("doctor", help="say what the BART in use can do")
+    p.add_argument("graphs", nargs="*", help="exported graphs to check as well")
+    p.add_argument("--bart", help="a BART other than the one in use")
+    p.set_defaults(run=_doctor)
+    p = commands.add_parser("build", help="build a TensorFlow-enabled BART")
+    p.add_argument("--version", default="1.0.00", choices=toolbox.VERSIONS)
+    p.add_argument("--source", help="upstream tarball, instead of Debian's")
+    p.set_defaults(run=_build)
+    p = commands.add_parser(
+        "install-pics", help="give stock BART 0.8.00 a pics with TensorFlow"
+    )
+    p.set_defaults(run=_install)
+    p = commands.add_parser("uninstall-pics", help="take that pics away")
+    p.set_defaults(run=_uninstall)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except (toolbox.BartNotFound, toolbox.BuildError, ValueError) as e:
+        print(f"bart_plugin: error: {e}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

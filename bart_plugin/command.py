@@ -1,0 +1,410 @@
+"""BART's pics, nlinv and sample as Python calls with arrays in SigPy's layout.
+
+Images are (..., H, W), k-space and maps (coils, H, W), slices before the coils
+and sets of maps before those: BART's own order of dimensions read backwards, so
+that arrays are only reshaped, never transposed. The graph of a prior is written
+on first use and kept by its content.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from bart_plugin import contract, toolbox
+from bart_plugin.export import export
+
+__all__ = ["BartError", "pics", "nlinv", "sample", "run", "cached_graph"]
+
+_LOCK = threading.Lock()
+
+
+class BartError(RuntimeError):
+    """BART failed; the message ends with BART's own words."""
+
+
+# Reasons that BART's messages do not give.
+_HINTS = (
+    ("TensorFlow support not available", "this BART was built without TensorFlow: "
+     "use the one of 'python -m bart_plugin build'"),
+    ("without TensorFlow support", "this BART was built without TensorFlow: use the "
+     "one of 'python -m bart_plugin build'"),
+    ("not compatible", "the graph was exported for another image size"),
+    ("Unrecognized regularization", "this BART is too old for -R TF:"),
+    ("unknown option", "this BART does not know an option of the command"),
+    ("Unknown bart command", "this BART does not have the command"),
+    ("could not be loaded", "the graph cannot be read: export it again"),
+    ("graph failed", "the graph cannot be read: export it again"),
+)  # fmt: skip
+
+
+def run(command, *arrays, outputs=1, bart=None, **named):
+    """Run one BART command through ``mrbart``.
+
+    Args:
+        command (str): command and options.
+        arrays (array): inputs in SigPy's order of axes.
+        outputs (int): number of output arrays.
+        bart (str, Path or None): the program, default :func:`toolbox.find`.
+        named (array): inputs of options, by the option's letter or name.
+
+    Returns:
+        array or list of array: outputs in SigPy's order, complex64, leading
+        axes of length one dropped.
+
+    Raises:
+        BartNotFound: if there is no BART.
+        BartError: with BART's message and what to look at.
+    """
+    import bart as mrbart
+
+    program = Path(bart) if bart else toolbox.find()
+    reversed_ = [np.asarray(a, np.complex64).T for a in arrays]
+    named = {k: np.asarray(v, np.complex64).T for k, v in named.items()}
+    said = io.StringIO()
+    # mrbart takes the program from the environment and prints what it says.
+    with _LOCK, _environment(program), contextlib.redirect_stdout(said):
+        out = mrbart.bart(outputs, command, *reversed_, **named)
+        code, stderr = mrbart.bart.ERR, mrbart.bart.stderr
+    if code:
+        _fail(command, program, code, said.getvalue() + stderr)
+    out = out if outputs != 1 else [out]
+    out = [np.ascontiguousarray(a.T) for a in out or []]
+    return out[0] if outputs == 1 else out
+
+
+@contextlib.contextmanager
+def _environment(program):
+    wanted = {
+        "BART_TOOLBOX_PATH": str(program.parent),
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+    }
+    before = {k: os.environ.get(k) for k in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _fail(command, program, code, said):
+    noise = ("I0000", "W0000", "WARNING: All log", "Command exited")
+    lines = [x for x in said.splitlines() if x.strip() and not x.startswith(noise)]
+    said = "\n".join(dict.fromkeys(lines[-12:])) or "(BART said nothing)"
+    hints = [hint for words, hint in _HINTS if words.lower() in said.lower()]
+    if code < 0:
+        hints.append(f"BART was killed by signal {-code}")
+    why = f" Probably {'; '.join(dict.fromkeys(hints))}." if hints else ""
+    version = toolbox.version_of(program) or "of unknown version"
+    raise BartError(
+        f"bart {command.split()[0]} failed with status {code} (BART {version}, "
+        f"{program}).{why}\nCommand: bart {command}\nBART said:\n{said}"
+    )
+
+
+# Graphs
+
+
+def _fingerprint(prior):
+    """Digest of everything in a prior that ends up in a graph."""
+    from bart_plugin.denoiser import as_module
+
+    module = as_module(prior)
+    sha = hashlib.sha256(repr(module).encode())
+    for name, t in sorted(module.state_dict().items()):
+        sha.update(name.encode() + str(tuple(t.shape)).encode())
+        sha.update(t.detach().cpu().contiguous().numpy().tobytes())
+    plain = {
+        k: v
+        for m in module.modules()
+        for k, v in vars(m).items()
+        if isinstance(v, (int, float, str, tuple))
+    }
+    sha.update(repr(sorted(plain.items())).encode())
+    return sha.hexdigest()
+
+
+def cached_graph(prior, ending=".pb", **options):
+    """Export a prior, or find the same export from before.
+
+    Args:
+        prior (Prior): what to export.
+        ending (str): ".pb" or ".pt".
+        options: of :func:`bart_plugin.export`.
+
+    Returns:
+        Path: the file.
+    """
+    code = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        code.update(file.read_bytes())
+    key = repr((_fingerprint(prior), ending, sorted(options.items()), code.hexdigest()))
+    name = hashlib.sha256(key.encode()).hexdigest()[:24]
+    path = toolbox.cache() / "graphs" / f"{name}{ending}"
+    if not path.exists():
+        export(prior, path, **options)
+    return path
+
+
+def _data(y, mps):
+    """k-space and maps as (slices, maps, coils, 1, H, W), and the image's shape."""
+    y, mps = np.asarray(y), np.asarray(mps)
+    for name, v in (("y", y), ("mps", mps)):
+        if not np.iscomplexobj(v):
+            raise ValueError(f"{name}: expected a complex array, got {v.dtype}.")
+        if not np.isfinite(v).all():
+            raise ValueError(f"{name}: some values are NaN or infinite.")
+    if y.ndim not in (3, 4) or mps.ndim not in (y.ndim, y.ndim + 1):
+        raise ValueError(
+            f"expected y (coils, H, W) or (slices, coils, H, W), and mps like y or "
+            f"with an axis for sets of maps before the coils; got {y.shape}, "
+            f"{mps.shape}."
+        )
+    sets = mps.ndim == y.ndim + 1
+    fit = mps[..., 0, :, :, :] if sets else mps
+    if fit.shape != y.shape:
+        raise ValueError(f"y {y.shape} and mps {mps.shape} do not fit.")
+    *slices, coils, h, w = y.shape
+    slices, maps = (slices or [1])[0], mps.shape[-4] if sets else 1
+    image = (*y.shape[:-3], *((maps,) if sets else ()), h, w)
+    gap = contract.SLICE_DIM - contract.MAPS_DIM - 1
+    y = y.reshape((slices, *(1,) * gap, 1, coils, 1, h, w))
+    mps = mps.reshape((slices, *(1,) * gap, maps, coils, 1, h, w))
+    if slices == 1:
+        y, mps = y[0, *(0,) * gap], mps[0, *(0,) * gap]
+    return y, mps, image, slices, maps
+
+
+def pics(
+    y, mps, prior, lamda=1.0, sigma=None, max_iter=30, step=1.0, algorithm="fista",
+    options="", warm_start=None, peak=None, strength=None, graph=None, bart=None,
+):  # fmt: skip
+    r"""``bart pics -R TF:`` with a prior.
+
+    Args:
+        y (array): k-space (coils, H, W) or (slices, coils, H, W), zero where
+            not sampled.
+        mps (array): maps like ``y``, or with an axis for sets of ESPIRiT maps
+            before the coils.
+        prior (Prior): network or Gaussian prior.
+        lamda (float): weight of the prior; ``step`` * ``lamda`` = 1 replaces x
+            by D(x) in each proximal step.
+        sigma (float or sequence of float): noise level at the prior's image
+            scale, or one per iteration; default the annealing of ``export``.
+        max_iter (int): iterations.
+        step (float): step size, below 2 / L; L <= 1 for normalised maps.
+        algorithm (str): "fista", "ist" or "admm".
+        options (str): further options of ``pics``.
+        warm_start (array or None): first image, like the result.
+        peak, strength: of :func:`bart_plugin.export`.
+        graph (str or Path or None): an exported graph to use instead of
+            ``prior``, checked before BART sees it.
+        bart (Path or None): the program.
+
+    Returns:
+        array: image (..., H, W) in the units of ``y``, complex64.
+
+    Raises:
+        ValueError: if sizes or settings do not fit.
+        GraphError: if ``graph`` is damaged or for another size.
+        BartNotFound, BartError: if BART is missing or fails; the message names
+            the setting to look at if the image is not finite.
+    """
+    y, mps, shape, slices, maps = _data(y, mps)
+    flags = {"fista": "", "ist": "-I ", "admm": "-m "}
+    if algorithm not in flags:
+        raise ValueError(f"algorithm must be one of {list(flags)}, got {algorithm!r}.")
+    if not 0 < step < 2 or not 0 <= lamda < float("inf") or max_iter < 1:
+        raise ValueError(
+            f"expected 0 < step < 2, lamda >= 0 and max_iter >= 1, got step {step}, "
+            f"lamda {lamda}, max_iter {max_iter}."
+        )
+    h, w = shape[-2:]
+    if graph is None:
+        graph = cached_graph(
+            prior, shape=(h, w), sigma=_hashable(sigma), kind="pics", slices=slices,
+            maps=maps, peak=peak, strength=_hashable(strength), steps=max_iter,
+        )  # fmt: skip
+    full = contract.image_shape((h, w), slices, maps)
+    name = _checked(graph, "pics", full)
+    program = _need("pics -R TF:", bart)
+    if contract.version(toolbox.version_of(program)) < (1, 0, 0):
+        y = y * contract.centre_phase((h, w))
+    command = (
+        f"pics -S -i {max_iter} -s {step} {flags[algorithm]}{options} "
+        f"-R TF:{{{name}}}:{lamda}"
+    )
+    named = {}
+    if warm_start is not None:
+        named["W"] = np.asarray(warm_start).reshape(full[:-1])
+    x = run(command, y, mps, bart=program, **named)
+    return _image(x, shape, f"lower step (now {step}) or lamda (now {lamda})")
+
+
+def nlinv(
+    y, prior, lamda=1.0, sigma=0.02, max_iter=9, prior_iter=3, options="", peak=None,
+    bart=None,
+):  # fmt: skip
+    """``bart nlinv -R TF:``: image and coils together, with a prior (1.0.00).
+
+    Args:
+        y (array): k-space (coils, H, W), zero where not sampled.
+        prior (Prior): network or Gaussian prior.
+        lamda (float): weight of the prior.
+        sigma (float): noise level at the prior's image scale.
+        max_iter (int): Newton steps.
+        prior_iter (int): of them, the last that use the prior.
+        options (str): further options of ``nlinv``.
+        peak (float or None): of :func:`bart_plugin.export`.
+        bart (Path or None): the program.
+
+    Returns:
+        tuple of array: image (H, W) and coils (coils, H, W), complex64; their
+        product is in the units of BART, which scales the data.
+
+    Raises:
+        ValueError, BartNotFound, BartError: as :func:`pics`.
+    """
+    y = np.asarray(y)
+    if y.ndim != 3 or not np.iscomplexobj(y) or not np.isfinite(y).all():
+        raise ValueError(
+            f"y: expected finite complex k-space (coils, H, W), got {y.dtype} "
+            f"{y.shape}."
+        )
+    program = _need("nlinv -R TF:", bart)
+    shape = y.shape[-2:]
+    graph = cached_graph(
+        prior, shape=shape, sigma=_hashable(sigma), kind="nlinv", peak=peak
+    )
+    name = _checked(graph, "nlinv", contract.image_shape(shape))
+    command = (
+        f"nlinv -i {max_iter} --reg-iter {prior_iter} {options} "
+        f"-R TF:{{{name}}}:{lamda}"
+    )
+    x, coils = run(command, y[:, None], outputs=2, bart=program)
+    setting = f"lower lamda (now {lamda}) or max_iter (now {max_iter})"
+    return _image(x, shape, setting), _image(coils, y.shape, setting)
+
+
+def sample(
+    prior, shape=None, y=None, mps=None, noise_std=None, scale=1.0, n=1, levels=100,
+    langevin=1, sigma_max=None, sigma_min=None, seed=1, torchscript=True, options="",
+    bart=None,
+):  # fmt: skip
+    """``bart sample``: draw from a prior, or from the posterior given k-space.
+
+    BART takes the noise of k-space to have standard deviation 1 and the image
+    to be at the prior's scale. Both are put right here: with x = scale u, the
+    data y = A x + n become y / noise_std = (scale / noise_std) A u + n'.
+
+    Args:
+        prior (Prior): network or Gaussian prior.
+        shape (sequence of int or None): (H, W) without data.
+        y, mps (array or None): k-space and maps (coils, H, W).
+        noise_std (float or None): standard deviation of the complex noise of
+            ``y``, needed with data.
+        scale (float): magnitude of the image that the prior knows as 1.
+        n (int): number of samples.
+        levels (int): noise levels.
+        langevin (int): steps per level.
+        sigma_max, sigma_min (float or None): first and last level; default
+            from the prior's range, at most 10.
+        seed (int): of BART's random numbers.
+        torchscript (bool): a ``.pt`` graph, else TensorFlow's.
+        options (str): further options of ``sample``.
+        bart (Path or None): the program.
+
+    Returns:
+        array: samples (n, H, W) in the units of the image, complex64.
+
+    Raises:
+        ValueError, BartNotFound, BartError: as :func:`pics`.
+    """
+    from bart import cfl
+
+    program = _need("sample .pt" if torchscript else "sample .pb", bart)
+    posterior = y is not None
+    if posterior:
+        if mps is None or noise_std is None or not noise_std > 0 or not scale > 0:
+            raise ValueError(
+                f"with data, mps, noise_std > 0 and scale > 0 are needed, got "
+                f"noise_std {noise_std}, scale {scale}."
+            )
+        data, maps, image, slices, sets = _data(y, mps)
+        if (slices, sets) != (1, 1) or len(image) != 2:
+            raise ValueError("sample takes one slice and one set of maps.")
+        shape = image
+    elif shape is None or len(shape) != 2:
+        raise ValueError(f"give y and mps, or shape (H, W); got shape {shape}.")
+    low, high = prior.sigma_range
+    sigma_max = min(10.0, high) if sigma_max is None else sigma_max
+    sigma_min = max(0.005, low) if sigma_min is None else sigma_min
+    if not 0 < sigma_min < sigma_max:
+        raise ValueError(
+            f"expected 0 < sigma_min < sigma_max, got {sigma_min}, {sigma_max}."
+        )
+    graph = cached_graph(
+        prior, ".pt" if torchscript else ".pb", shape=tuple(shape), kind="sample"
+    )
+    name = graph if torchscript else _checked(graph, "sample", (-1, *shape, 2))
+    h, w = shape
+    command = (
+        f"sample --external-graph {name} --dims {w}:{h} -N {levels} -K {langevin} "
+        f"-S {n} -s {seed} --sigma min={sigma_min},max={sigma_max} {options}"
+    )
+    with tempfile.TemporaryDirectory() as work:
+        if posterior:
+            factor = 1 / noise_std
+            files = {"kspace": data * factor, "sens": maps * (scale * factor)}
+            for key, value in files.items():
+                cfl.writecfl(f"{work}/{key}", np.asarray(value, np.complex64).T)
+            command += f" --posterior kspace={work}/kspace,sens={work}/sens"
+        x = run(command, bart=program)
+    return _image(x, (n, h, w), f"raise levels (now {levels})") * np.float32(scale)
+
+
+def _hashable(v):
+    return tuple(float(s) for s in v) if np.ndim(v) else v
+
+
+def _checked(graph, kind, shape):
+    path = Path(graph)
+    path = path if path.suffix == ".pb" else Path(f"{path}.pb")
+    contract.check_graph(path, kind, shape)
+    if any(c in str(path) for c in " {}:"):
+        raise ValueError(f"{path}: BART cannot read a path with spaces, : or braces.")
+    return path.with_suffix("")
+
+
+def _need(feature, bart):
+    """The program, if its version has a feature at all."""
+    program = Path(bart) if bart else toolbox.find()
+    text = toolbox.version_of(program)
+    if text is None:
+        raise toolbox.BartNotFound(f"{program} does not run as BART.")
+    row = next(f for f in contract.FEATURES if f.name == feature)
+    if contract.version(text) < contract.version(row.since):
+        raise BartError(
+            f"bart {feature} needs BART {row.since}, but {program} is {text}: "
+            f"python -m bart_plugin build --version {row.since}"
+        )
+    return program
+
+
+def _image(x, shape, setting):
+    x = x.reshape(shape)
+    if not np.isfinite(x).all():
+        raise BartError(
+            f"BART's image has {(~np.isfinite(x)).sum()} values that are not finite: "
+            f"the iteration diverged, {setting}."
+        )
+    return x
