@@ -18,7 +18,9 @@ test: $(BIN)/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(BIN)/.installed-test
-	$(BIN)/python -m pytest -s tests/benchmarks/bench_*.py $(ARGS)
+	$(BIN)/python tests/benchmarks/recon.py
+	$(BIN)/python tests/benchmarks/denoise.py
+	$(BIN)/python tests/benchmarks/prox.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

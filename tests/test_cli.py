@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import sigpy as sp
+from sigpy.mri import poisson
 from sigpy.mri.linop import Sense
 
 from sigpy_priors import metrics
@@ -17,6 +18,7 @@ from sigpy_priors.cfl import read_cfl
 from sigpy_priors.cli import main
 from sigpy_priors.demo import undersample
 from sigpy_priors.gaussian import GaussianPrior
+from sigpy_priors.maps import estimate_maps
 
 
 @pytest.fixture
@@ -118,6 +120,19 @@ def test_noncartesian(cli, brain_slice, gaussian, maps):
     assert status == 0, err
     out = sp.resize(np.load("out.npy"), image.shape)
     assert metrics.psnr(out, image) > 20
+
+
+@pytest.mark.slow
+def test_real_kspace(cli, shared_data, brain):
+    """A real scan, undersampled, with nothing but its file: against all of it."""
+    full = np.load(shared_data / "kspace" / "brain8_espirit_full_8x180x230.npy")
+    mask = poisson(full.shape[1:], 4, calib=(24, 24), dtype=np.float32)
+    np.save("real.npy", full * mask)
+    assert cli("recon real.npy -o out.npy")[0] == 0
+    mps = estimate_maps(full)
+    adjoint = Sense(mps).H
+    psnr = metrics.psnr(np.load("out.npy"), adjoint * full)
+    assert psnr > 5 + metrics.psnr(adjoint * (full * mask), adjoint * full)
 
 
 def test_some_slices(cli, scan, gaussian):
