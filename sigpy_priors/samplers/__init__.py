@@ -1,0 +1,39 @@
+"""Posterior samplers: plain functions of (denoiser, data, noise, sigmas).
+
+``METHODS`` names them for :class:`sigpy_priors.sampling.PosteriorSampling`,
+each with the number of noise levels that it gets by default: about 60 network
+evaluations, Jacobian products counted, for every method.
+"""
+
+from typing import NamedTuple
+
+from sigpy_priors.samplers.core import DataTerm, Denoiser, Noise
+from sigpy_priors.samplers.guidance import dps, pigdm
+from sigpy_priors.samplers.langevin import ald, pula
+from sigpy_priors.samplers.moment import mmps
+from sigpy_priors.samplers.nila import nila
+from sigpy_priors.samplers.predictor_corrector import predictor_corrector
+from sigpy_priors.samplers.splitting import daps, dds, diffpir
+
+__all__ = ["METHODS", "Method", "DataTerm", "Denoiser", "Noise"]
+
+
+class Method(NamedTuple):
+    """A sampler and its default number of noise levels."""
+
+    function: object
+    steps: int
+
+
+METHODS = {
+    "mmps": Method(mmps, 15),
+    "ald": Method(ald, 20),
+    "pula": Method(pula, 30),
+    "pc": Method(predictor_corrector, 30),
+    "dps": Method(dps, 30),
+    "pigdm": Method(pigdm, 30),
+    "diffpir": Method(diffpir, 60),
+    "dds": Method(dds, 60),
+    "daps": Method(daps, 12),
+    "nila": Method(nila, 60),
+}

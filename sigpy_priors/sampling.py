@@ -1,0 +1,476 @@
+"""Posterior sampling as a SigPy App: samples, their mean and uncertainty."""
+
+import hashlib
+import inspect
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import sigpy as sp
+from sigpy.mri.linop import Sense
+from tqdm.auto import tqdm
+
+from sigpy_priors import statistics
+from sigpy_priors.linop import SenseNormal
+from sigpy_priors.noise import estimate_noise, estimate_scale
+from sigpy_priors.prior import DenoiserPrior
+from sigpy_priors.samplers import METHODS, DataTerm, Denoiser, Noise
+
+__all__ = ["PosteriorSampling", "sample_volume"]
+
+# Highest noise level with data, which tell what is coarse, and without.
+_SIGMA_MAX = 3.0
+_SIGMA_MAX_PRIOR = 50.0
+_STEPS_PRIOR = 60
+# Lowest level, relative to that of the data. There samples differ from
+# posterior ones by less than a hundredth of their standard deviation.
+_SIGMA_MIN = 0.2
+_SIGMA_FLOOR = 1e-4
+_CHUNK_CPU = 8  # larger batches are no faster there
+_INIT_RHO = 1e-2
+_INIT_ITER = 8
+_MISFIT = 10
+
+
+class PosteriorSampling(sp.app.App):
+    r"""Samples of :math:`p(x | y) \propto CN(y; A x, \sigma_y^2 I)\, p(x)`.
+
+    Args:
+        y (array): k-space measurements (coils, ...), zero where not sampled;
+            with ``A``, of its output shape.
+        mps (array or None): sensitivity maps (coils, H, W).
+        prior (DenoiserPrior): learned prior.
+        num_samples (int): how many to draw.
+        A (Linop or None): instead of ``mps``, any SigPy operator from (H, W);
+            it needs ``noise_std``.
+        weights (array or None): mask or k-space weights, with ``mps``.
+        coord (array or None): coordinates, with ``mps``.
+        noise_std (float or None): standard deviation :math:`\sigma_y` of the
+            complex noise of ``y``; None estimates it.
+        method (str): one of :data:`sigpy_priors.samplers.METHODS`.
+        steps (int or None): noise levels; None for about 60 network
+            evaluations.
+        sigma_max (float or None): highest noise level, relative to the scale.
+        sigma_min (float or None): lowest one.
+        scale (float or None): image magnitude that the prior sees as 1; None
+            estimates it.
+        seed (int): of all samples; sample i is the same in any chunk, up to
+            rounding.
+        chunk_size (int or None): samples that go through the network
+            together; halved when memory runs out.
+        keep_samples (bool): False keeps their mean and variance only.
+        checkpoint (str, Path or None): ``.npz`` file to which finished chunks
+            are written, and from which an interrupted run goes on.
+        device (Device): device to compute on.
+        coil_batch_size (int or None): coils at a time.
+        show_pbar (bool): toggle progress bar.
+        **options: of the method.
+
+    Attributes:
+        samples (array): shape (num_samples, H, W), after :meth:`run`.
+        noise_std (float), scale (float): in use, in the units of ``y`` and of
+            the image.
+        sigmas (array): noise levels, relative to the scale.
+        evaluations (float): network evaluations for each sample, Jacobian
+            products counted as one each.
+        operator_calls (float): applications of A^H A for each sample.
+
+    Raises:
+        ValueError: if something is not finite, does not fit, or is out of
+            range.
+        FloatingPointError: if samples diverge.
+
+    References:
+        Those of the methods: see :mod:`sigpy_priors.samplers`.
+    """
+
+    def __init__(
+        self,
+        y,
+        mps=None,
+        prior=None,
+        num_samples=16,
+        A=None,
+        weights=None,
+        coord=None,
+        noise_std=None,
+        method="mmps",
+        steps=None,
+        sigma_max=None,
+        sigma_min=None,
+        scale=None,
+        seed=0,
+        chunk_size=None,
+        keep_samples=True,
+        checkpoint=None,
+        device=sp.cpu_device,
+        coil_batch_size=None,
+        show_pbar=True,
+        **options,
+    ):
+        _check(y, mps, prior, A, coord, noise_std, method, options)
+        for name, v in (("num_samples", num_samples), ("steps", steps),
+                        ("chunk_size", chunk_size)):
+            if v is not None and v < 1:
+                raise ValueError(f"{name} must be at least 1, got {v}.")
+        self.prior, self.method, self.seed = prior, method, int(seed)
+        self.num_samples, self.keep_samples = num_samples, keep_samples
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.options = options
+        self.device = sp.Device(device)
+        y = sp.to_device(y, self.device)
+        normal = None
+        if A is None:
+            if weights is None and coord is None:
+                weights = (sp.rss(y, axes=(0,)) > 0).astype(y.real.dtype)
+            noise_std = _noise(y, weights, coord, noise_std)
+            mps = sp.to_device(mps, self.device)
+            if weights is not None:
+                weights = sp.to_device(weights, self.device)
+                y = y * weights**0.5
+            A = Sense(
+                mps, coord=coord, weights=weights, coil_batch_size=coil_batch_size
+            )
+            if coord is None:
+                normal = SenseNormal(mps, weights, coil_batch_size)
+        self.noise_std = float(noise_std)
+        self._assemble(A, y, normal, scale)
+        self._schedule(steps, sigma_max, sigma_min)
+        chunk = _CHUNK_CPU if self.device == sp.cpu_device else num_samples
+        self.chunk_size = min(chunk_size or chunk, num_samples)
+        self.moments = statistics.OnlineMoments()
+        self._samples = []
+        self._resume()
+        super().__init__(None, show_pbar=show_pbar)
+
+    @classmethod
+    def from_linop(cls, A, y, prior, noise_std, **kwargs):
+        """Sample for any SigPy operator, such as SMS or a field map's.
+
+        Args:
+            A (Linop): from images (H, W).
+            y (array): data.
+            prior (DenoiserPrior): learned prior.
+            noise_std (float): of the complex noise of ``y``.
+            **kwargs: other arguments of the class.
+
+        Returns:
+            PosteriorSampling: the app.
+        """
+        return cls(y, prior=prior, A=A, noise_std=noise_std, **kwargs)
+
+    def _assemble(self, A, y, normal, scale):
+        """Everything in the prior's units: ||A|| = 1, images near 1."""
+        self._y = y
+        # Real-valued data would make CG and noise real.
+        y = y.astype(np.result_type(y.dtype, np.complex64), copy=False)
+        size = float(
+            sp.app.MaxEig(
+                normal or A.N, y.dtype, self.device, max_iter=10, show_pbar=False
+            ).run()
+        )
+        self.informative = bool(size > 0 and (y != 0).any())
+        size = math.sqrt(size) if size > 0 else 1.0
+        first = DataTerm(A, y, 1.0, normal)
+        if scale is None:
+            scale = 1.0
+            if self.informative:
+                rho = _INIT_RHO * size**2
+                zero = 0 * first.AHy[None]
+                x = first.solve(rho, first.AHy[None] + zero, zero, _INIT_ITER)
+                scale = estimate_scale(x)
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale must be > 0 and finite, got {scale}.")
+        self.scale = float(scale)
+        low = max(self.prior.sigma_range[0], _SIGMA_FLOOR)
+        # Noiseless data still need a finite weight.
+        sigma = max(self.noise_std / self.scale / size, low)
+        normal = None if normal is None else normal * (1 / size**2)
+        self.data = DataTerm(A * (1 / size), y / (size * self.scale), sigma, normal)
+
+    def _schedule(self, steps, sigma_max, sigma_min):
+        low, high = self.prior.sigma_range
+        if sigma_max is None:
+            top = _SIGMA_MAX if self.informative else _SIGMA_MAX_PRIOR
+            sigma_max = min(top, high)
+        if sigma_min is None:
+            sigma_min = _SIGMA_MIN * self.data.sigma
+            sigma_min = max(sigma_min, low, _SIGMA_FLOOR)
+            sigma_min = min(sigma_min, sigma_max / 2)
+        if not 0 < sigma_min < sigma_max <= high:
+            raise ValueError(
+                f"noise levels must be 0 < sigma_min < sigma_max <= {high:g}, "
+                f"got {sigma_min:g} and {sigma_max:g}."
+            )
+        if steps is None:
+            steps = METHODS[self.method].steps
+            if not self.informative and self.method == "mmps":
+                steps = _STEPS_PRIOR
+        self.sigmas = np.geomspace(sigma_max, sigma_min, steps).tolist()
+
+    def run(self):
+        """Draw the samples that are missing.
+
+        After an interruption the finished chunks are kept, and calling this
+        again goes on with the next one.
+
+        Returns:
+            array: samples (num_samples, H, W), or their mean with
+            ``keep_samples=False``.
+        """
+        self._denoiser = Denoiser(self.prior)
+        self._drawn = 0
+        with tqdm(
+            total=self.num_samples,
+            initial=self.moments.count,
+            desc=f"{type(self).__name__} ({self.method})",
+            unit="sample",
+            disable=not self.show_pbar,
+        ) as bar:
+            while self.moments.count < self.num_samples:
+                first = self.moments.count
+                last = min(first + self.chunk_size, self.num_samples)
+                chunk = self._draw(range(first, last))
+                if chunk is None:
+                    continue
+                self.moments.update(chunk)
+                if self.keep_samples:
+                    self._samples.append(chunk)
+                self._drawn += len(chunk)
+                self._save()
+                bar.update(len(chunk))
+        return self.samples if self.keep_samples else self.mmse
+
+    def _draw(self, numbers):
+        """One chunk, or None where memory ran out and chunks are now smaller."""
+        try:
+            with self.device:
+                x = METHODS[self.method].function(
+                    self._denoiser,
+                    self.data,
+                    Noise(self.seed, numbers, self.data.y),
+                    self.sigmas,
+                    **self.options,
+                )
+                statistics.check_finite(x)
+                return x * self.scale
+        except Exception as e:
+            if len(numbers) == 1 or not _out_of_memory(e):
+                raise
+            self.chunk_size = len(numbers) // 2
+            return None
+
+    def _fingerprint(self):
+        sha = hashlib.sha256()
+        for a in (self.data.y, self.data.AHy):
+            sha.update(np.ascontiguousarray(sp.to_device(a, sp.cpu_device)).tobytes())
+        rest = (self.method, self.sigmas, self.seed, self.data.sigma, self.scale,
+                self.keep_samples, sorted(self.options.items()), repr(self.prior))
+        sha.update(repr(rest).encode())
+        return sha.hexdigest()
+
+    def _save(self):
+        if self.checkpoint is None:
+            return
+        from sigpy_priors.train.checkpoint import write_atomic
+
+        arrays = {"fingerprint": self._fingerprint(), **self.moments.state()}
+        if self.keep_samples:
+            arrays["samples"] = self.samples
+        arrays = {k: sp.to_device(v, sp.cpu_device) if sp.backend.get_array_module(v)
+                  is not np else v for k, v in arrays.items()}
+
+        def write(tmp):
+            with open(tmp, "wb") as f:
+                np.savez(f, **arrays)
+
+        write_atomic(self.checkpoint, write)
+
+    def _resume(self):
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return
+        try:
+            with np.load(self.checkpoint, allow_pickle=False) as file:
+                saved = dict(file)
+        except (ValueError, OSError, EOFError) as e:
+            raise ValueError(f"{self.checkpoint}: not a checkpoint ({e}).") from e
+        if str(saved.get("fingerprint")) != self._fingerprint():
+            raise ValueError(
+                f"{self.checkpoint}: written for other data, prior or settings; "
+                f"remove it, or name another file."
+            )
+        with self.device:
+            xp = self.device.xp
+            state = {k: xp.asarray(saved[k]) for k in ("mean", "m2")}
+            self.moments.restore(state | {"count": saved["count"]})
+            if self.keep_samples:
+                self._samples = [xp.asarray(saved["samples"])]
+
+    @property
+    def samples(self):
+        """array: samples so far (S, H, W), in the units of the image."""
+        if not self.keep_samples:
+            raise ValueError("samples were not kept: use keep_samples=True.")
+        if not self._samples:
+            raise ValueError("no samples yet: call run().")
+        if len(self._samples) > 1:
+            xp = sp.get_array_module(self._samples[0])
+            self._samples = [xp.concatenate(self._samples)]
+        return self._samples[0][: self.num_samples]
+
+    @property
+    def mmse(self):
+        """array: mean of the samples, the minimum-error estimate (H, W)."""
+        if self.moments.mean is None:
+            raise ValueError("no samples yet: call run().")
+        return self.moments.mean.astype(self.data.AHy.dtype)
+
+    @property
+    def std(self):
+        """array: pointwise standard deviation (H, W)."""
+        return self.moments.std.astype(self.data.AHy.real.dtype)
+
+    def interval(self, level=0.9, part="magnitude"):
+        """Pointwise credible interval: :func:`statistics.interval`."""
+        return statistics.interval(self.samples, level, part)
+
+    def hallucination_map(self, image, level=0.9, part="magnitude"):
+        """Where an image leaves it: :func:`statistics.hallucination_map`."""
+        return statistics.hallucination_map(self.samples, image, level, part)
+
+    def diagnostics(self, chains=2):
+        """Split R-hat and effective sample size of the magnitude.
+
+        Samples are drawn independently, so that these tell trouble, not
+        length: R-hat is near 1, up to the scatter of few samples.
+
+        Args:
+            chains (int): groups that the samples are divided into.
+
+        Returns:
+            dict: "rhat" and "ess", arrays (H, W).
+        """
+        x = np.abs(sp.to_device(self.samples, sp.cpu_device))
+        x = x[: len(x) // chains * chains].reshape((chains, -1) + x.shape[1:])
+        return {
+            "rhat": statistics.split_rhat(x),
+            "ess": statistics.effective_sample_size(x),
+        }
+
+    @property
+    def evaluations(self):
+        """float: network evaluations for each sample of the last run."""
+        return self._denoiser.evaluations / max(self._drawn, 1)
+
+    @property
+    def operator_calls(self):
+        """float: applications of A^H A for each sample of the last run."""
+        return self.data.normals / max(self._drawn, 1)
+
+
+def sample_volume(y, mps, prior, **kwargs):
+    """Sample a volume slice by slice.
+
+    Args:
+        y (sequence of array): k-space of every slice; an array or
+            :class:`sigpy_priors.io.Slices`.
+        mps (sequence of array): maps of every slice (coils, H, W).
+        prior (DenoiserPrior): learned prior.
+        **kwargs: of :class:`PosteriorSampling`; slice i uses ``seed`` + i,
+            and ``checkpoint`` is a name with ``{}`` for the slice.
+
+    Yields:
+        PosteriorSampling: the app of every slice after its run.
+    """
+    if len(y) != len(mps):
+        raise ValueError(f"y and mps: got {len(y)} and {len(mps)} slices.")
+    seed, checkpoint = kwargs.pop("seed", 0), kwargs.pop("checkpoint", None)
+    if checkpoint is not None and "{}" not in str(checkpoint):
+        raise ValueError(f"checkpoint: expected a name with {{}}, got {checkpoint}.")
+    for i in range(len(y)):
+        path = None if checkpoint is None else str(checkpoint).format(i)
+        app = PosteriorSampling(
+            y[i], mps[i], prior, seed=seed + i, checkpoint=path, **kwargs
+        )
+        app.run()
+        yield app
+
+
+def _out_of_memory(error):
+    """Memory ran out: numpy's, torch's or cupy's way to say so."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or "outofmemory" in type(error).__name__.lower()
+        or isinstance(error, RuntimeError)
+        and ("out of memory" in text or "can't allocate memory" in text
+             or "not enough memory" in text)
+    )
+
+
+def _noise(y, weights, coord, noise_std):
+    """The given noise level, with a warning if it is far off, or an estimate."""
+    sampled = bool((y != 0).any())
+    if noise_std is None:
+        return estimate_noise(y, weights, coord) if sampled else 0.0
+    estimate = estimate_noise(y, weights, coord) if sampled else 0.0
+    if estimate and not 1 / _MISFIT < noise_std / estimate < _MISFIT:
+        warnings.warn(
+            f"noise_std={noise_std:g} is {noise_std / estimate:.2g} times the "
+            f"estimate from the data, {estimate:g}: intervals will be wrong by as "
+            f"much if the estimate is right.",
+            stacklevel=3,
+        )
+    return noise_std
+
+
+def _check(y, mps, prior, A, coord, noise_std, method, options):
+    if not isinstance(prior, DenoiserPrior):
+        raise ValueError(
+            f"prior: expected a DenoiserPrior, got {type(prior).__name__}; "
+            f"load one with sigpy_priors.load_prior."
+        )
+    if (A is None) == (mps is None):
+        raise ValueError("give either mps or A, and not both.")
+    if A is None and mps.ndim == 4:
+        raise ValueError(
+            f"mps: got shape {mps.shape}, expected (coils, H, W); a volume is "
+            f"sampled slice by slice with sigpy_priors.sampling.sample_volume."
+        )
+    for name, v in (("y", y), ("mps", mps)):
+        if v is None:
+            continue
+        xp = sp.get_array_module(v)
+        bad = v.size - int(xp.isfinite(v).sum())
+        if bad:
+            raise ValueError(f"{name}: {bad} of {v.size} values are NaN or infinite.")
+    if A is not None:
+        if len(A.ishape) != 2 or tuple(y.shape) != tuple(A.oshape):
+            raise ValueError(
+                f"A: expected an operator from (H, W) to y's shape {y.shape}, "
+                f"got {tuple(A.ishape)} to {tuple(A.oshape)}."
+            )
+        if noise_std is None:
+            raise ValueError("noise_std is needed for a general operator A.")
+    else:
+        expected = mps.shape if coord is None else mps.shape[:1] + coord.shape[:-1]
+        if mps.ndim != 3 or tuple(y.shape) != tuple(expected):
+            raise ValueError(
+                f"y and mps do not fit: expected maps (coils, H, W) and k-space "
+                f"{tuple(expected)}, got {mps.shape} and {y.shape}."
+            )
+        if not mps.any():
+            raise ValueError("mps: all values are zero.")
+    if noise_std is not None and not 0 <= noise_std < math.inf:
+        raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
+    if method not in METHODS:
+        raise ValueError(
+            f"method must be one of {', '.join(METHODS)}, got {method!r}."
+        )
+    known = list(inspect.signature(METHODS[method].function).parameters)[4:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{method} has no option {', '.join(unknown)}; it has {', '.join(known)}."
+        )
