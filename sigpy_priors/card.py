@@ -26,8 +26,8 @@ class PriorCard(BaseModel):
             reconstructions (:class:`sigpy_priors.prior.DenoiserPrior`).
         scale (str): what image magnitude counts as 1.
         weights_sha256 (str): digest of the weights that the card belongs to.
-        license, data, config, commit, hours, hardware, validation, citation:
-            provenance.
+        license, data, config, commit, hours, hardware, validation, citation,
+            notes: provenance.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +53,7 @@ class PriorCard(BaseModel):
     hardware: str = ""
     validation: dict[str, Any] = {}
     citation: str = ""
+    notes: str = ""
 
     @model_validator(mode="after")
     def _range(self):

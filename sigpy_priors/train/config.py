@@ -77,6 +77,8 @@ class CardConfig(_Strict):
     data: tuple[dict[str, str], ...] = Field((), description="source and licence")
     package: str | None = Field(None, description="has the architecture, if not ours")
     citation: str = ""
+    notes: str = ""
+    strength: float = Field(1.0, gt=0, description="calibrated factor on lamda")
 
 
 class TrainConfig(_Strict):
