@@ -42,9 +42,7 @@ def example(num_coils=8, seed=0):
     # A random cubic over the object, as of an inhomogeneous field.
     v, u = np.meshgrid(*[np.linspace(-1, 1, n) for n in magnitude.shape], indexing="ij")
     c = np.random.default_rng(seed).normal(size=(4, 4))
-    phase = sum(
-        c[i, j] * u**i * v**j for i in range(4) for j in range(4) if i + j <= 3
-    )
+    phase = sum(c[i, j] * u**i * v**j for i in range(4) for j in range(4) if i + j <= 3)
     image = magnitude * np.exp(1.2j * phase / phase[magnitude > 0.2].std())
     mps = birdcage_maps((num_coils,) + magnitude.shape)
     mps /= sp.rss(mps, axes=(0,))

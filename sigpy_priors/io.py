@@ -173,7 +173,9 @@ def _ending(path):
             f"{', '.join(_ENDINGS)}; convert it with numpy or BART."
         )
     if ending in (".cfl", ".hdr"):
-        missing = [p for p in map(path.with_suffix, (".cfl", ".hdr")) if not p.is_file()]
+        missing = [
+            p for p in map(path.with_suffix, (".cfl", ".hdr")) if not p.is_file()
+        ]
         if missing:
             raise ValueError(
                 f"{missing[0]}: no such file; a BART array is two files, .cfl and "

@@ -61,13 +61,15 @@ def compare(images, reference, path=None, error_scale=None, captions=None):
     for column, title in enumerate(images, start=1):
         axes[0, column].imshow(images[title], **gray)
         axes[0, column].set_title(title)
-        shown = axes[1, column].imshow(
-            errors[title], interpolation="nearest", **heat
-        )
+        shown = axes[1, column].imshow(errors[title], interpolation="nearest", **heat)
         axes[1, column].set_xlabel(captions[title])
     axes[1, 0].text(
-        0.95, 0.5, f"error\n0 to {error_scale:.1%}\nof the peak",
-        ha="right", va="center", transform=axes[1, 0].transAxes,
+        0.95,
+        0.5,
+        f"error\n0 to {error_scale:.1%}\nof the peak",
+        ha="right",
+        va="center",
+        transform=axes[1, 0].transAxes,
     )
     figure.colorbar(shown, ax=list(axes[1]), fraction=0.02, pad=0.01)
     if path is not None:

@@ -59,7 +59,10 @@ def test_writes_a_picture_without_a_display(images, tmp_path):
     )
     # No DISPLAY, no MPLBACKEND: as on a server.
     subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, env={"HOME": str(tmp_path)}
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        env={"HOME": str(tmp_path)},
     )
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
 

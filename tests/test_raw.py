@@ -40,8 +40,9 @@ def line(data, row, slice=0, average=0, flags=(), center=None):
     return a
 
 
-def write(path, lines, nx=WIDTH, fov=240, center=10, trajectory="cartesian",
-          mode="embedded"):
+def write(
+    path, lines, nx=WIDTH, fov=240, center=10, trajectory="cartesian", mode="embedded"
+):
     header = HEADER.format(
         nx=nx, fov=fov, center=center, trajectory=trajectory, mode=mode
     )

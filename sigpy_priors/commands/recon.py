@@ -47,9 +47,7 @@ def add_parser(commands):
     p.add_argument(
         "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
     )
-    p.add_argument(
-        "--lamda", type=float, metavar="L", help="strength of the prior [1]"
-    )
+    p.add_argument("--lamda", type=float, metavar="L", help="strength of the prior [1]")
     p.add_argument(
         "--solver",
         default="hqs",
@@ -98,7 +96,12 @@ def _settings(args, prior, files):
     settings = {
         name: getattr(args, name)
         for name in (
-            "lamda", "solver", "max_iter", "noise_std", "calib_width", "transp_nufft"
+            "lamda",
+            "solver",
+            "max_iter",
+            "noise_std",
+            "calib_width",
+            "transp_nufft",
         )
     }
     for name in files:
@@ -107,7 +110,9 @@ def _settings(args, prior, files):
             file = file.removesuffix(".hdr") + ".cfl"  # the data of a BART pair
         stat = file and Path(file).stat()
         settings[name] = file and [
-            str(Path(file).resolve()), stat.st_size, stat.st_mtime_ns
+            str(Path(file).resolve()),
+            stat.st_size,
+            stat.st_mtime_ns,
         ]
     settings["prior"] = prior.card.weights_sha256 if prior.card else repr(prior)
     return json.loads(json.dumps(settings))
@@ -130,7 +135,10 @@ def run(args):
     coord = None if args.coord is None else io.read_coord(args.coord)
     kspace = io.open_kspace(args.kspace, coord)
     weights = None if args.weights is None else io.read_array(args.weights).real
-    if weights is not None and weights.shape not in (kspace.shape[1:], kspace.shape[2:]):
+    if weights is not None and weights.shape not in (
+        kspace.shape[1:],
+        kspace.shape[2:],
+    ):
         raise ValueError(
             f"{args.weights}: got weights of shape {weights.shape}, expected that of "
             f"the samples of one coil, {kspace.shape[2:]}."
@@ -148,8 +156,10 @@ def run(args):
     def reconstruct(i):
         y = kspace[i]
         try:
-            mps = maps[i] if maps else estimate_maps(
-                y, coord, args.calib_width, device, weights
+            mps = (
+                maps[i]
+                if maps
+                else estimate_maps(y, coord, args.calib_width, device, weights)
             )
             return PriorRecon(
                 y,

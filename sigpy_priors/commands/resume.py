@@ -27,23 +27,20 @@ class SliceStore:
     def __init__(self, output, settings, restart=False):
         output = Path(output)
         self.folder = output.with_name(output.name + ".part")
+        self.settings = settings
+        self._settings_file = self.folder / "settings.json"
         if restart:
             self.remove()
-        file = self.folder / "settings.json"
-        if file.is_file():
-            old = json.loads(file.read_text())
-            changed = [k for k in settings if old.get(k) != settings[k]]
-            if changed:
-                was = ", ".join(f"{k} {old.get(k)}, now {settings[k]}" for k in changed)
-                raise ValueError(
-                    f"{self.folder} holds an unfinished run with other settings "
-                    f"({was}); repeat that run, or begin anew with --restart."
-                )
-        else:
-            # Without settings nothing in the folder can be trusted.
-            self.remove()
-            self.folder.mkdir()
-            write_atomic(file, lambda p: p.write_text(json.dumps(settings)))
+        if not self._settings_file.is_file():
+            return
+        old = json.loads(self._settings_file.read_text())
+        changed = [k for k in settings if old.get(k) != settings[k]]
+        if changed:
+            was = ", ".join(f"{k} {old.get(k)}, now {settings[k]}" for k in changed)
+            raise ValueError(
+                f"{self.folder} holds an unfinished run with other settings "
+                f"({was}); repeat that run, or begin anew with --restart."
+            )
 
     def _file(self, i):
         return self.folder / f"{i:05d}.npy"
@@ -53,6 +50,10 @@ class SliceStore:
 
     def save(self, i, image):
         """Keep the finished slice ``i``, an array (H, W)."""
+        self.folder.mkdir(exist_ok=True)
+        if not self._settings_file.is_file():  # always before the first slice
+            text = json.dumps(self.settings)
+            write_atomic(self._settings_file, lambda p: p.write_text(text))
         write_image(self._file(i), image)
 
     def load(self, i):
