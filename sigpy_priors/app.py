@@ -16,13 +16,16 @@ __all__ = ["PriorRecon"]
 
 # Solvers and their default iterations.
 _MAX_ITER = {
-    "hqs": 10,
+    "hqs": 8,
     "GradientMethod": 50,
     "ADMM": 30,
     "PrimalDualHybridGradient": 100,
 }
-# Annealing starts at this noise level, relative to the image's scale.
+# Annealing starts at this noise level, relative to the image's scale, and ends
+# at this multiple of the one at which prior and data have their nominal weights:
+# what the data leave open is more than their noise.
 _SIGMA_FIRST = 0.5
+_SIGMA_LAST = 2.0
 _SIGMA_ADMM = 0.1
 _CG_ITER = 8
 # The first image, from which the scale is taken: mildly regularised SENSE.
@@ -231,12 +234,12 @@ class PriorRecon(sp.app.LinearLeastSquares):
     def _get_alg(self):
         if self.solver != "hqs":
             return super()._get_alg()
-        # rho = 1 is where prior and data are weighed as in the objective.
-        sigma_last = math.sqrt(2 * self.proxg.lamda) / self.scale
-        first = max(_SIGMA_FIRST, sigma_last)
-        self.sigmas = np.geomspace(first, sigma_last, self.max_iter)
+        nominal = math.sqrt(2 * self.proxg.lamda) / self.scale  # where rho = 1
+        last = min(_SIGMA_LAST * nominal, self.prior.sigma_range[1])
+        first = max(_SIGMA_FIRST, last)
+        self.sigmas = np.geomspace(first, last, self.max_iter)
         self.alg = HalfQuadraticSplitting(
-            self._prox_data, self.proxg, self.x, (sigma_last / self.sigmas) ** 2
+            self._prox_data, self.proxg, self.x, (nominal / self.sigmas) ** 2
         )
 
     def _summarize(self):

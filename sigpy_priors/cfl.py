@@ -57,7 +57,7 @@ def write_cfl(path, data):
         path (str or Path): its ``.cfl`` file; the ``.hdr`` goes beside it.
         data (array): BART's dimensions in reversed order.
     """
-    from sigpy_priors.train.checkpoint import write_atomic
+    from sigpy_priors.atomic import write_atomic
 
     path = Path(path)
     dims = " ".join(map(str, data.shape[::-1]))

@@ -310,7 +310,7 @@ def write_image(path, image):
     Raises:
         ValueError: if the ending is unknown or the shape is another.
     """
-    from sigpy_priors.train.checkpoint import write_atomic
+    from sigpy_priors.atomic import write_atomic
 
     check_output(path)
     path = Path(path)

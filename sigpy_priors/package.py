@@ -52,7 +52,7 @@ def save_prior(path, model, card, dtype="float32"):
     import torch
     from safetensors.torch import save_file
 
-    from sigpy_priors.train.checkpoint import write_atomic
+    from sigpy_priors.atomic import write_atomic
 
     tensors = {}
     for name, t in model.state_dict().items():

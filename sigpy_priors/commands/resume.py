@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sigpy_priors.io import write_image
-from sigpy_priors.train.checkpoint import write_atomic
+from sigpy_priors.atomic import write_atomic
 
 __all__ = ["SliceStore"]
 

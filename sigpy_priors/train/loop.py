@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
+from sigpy_priors.atomic import remove_leftovers
 from sigpy_priors.models import build_model
 from sigpy_priors.train.checkpoint import (
     read_checkpoint,
-    remove_leftovers,
     restore_checkpoint,
     save_checkpoint,
 )

@@ -7,12 +7,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from sigpy_priors.atomic import remove_leftovers, write_atomic
 from sigpy_priors.train.checkpoint import (
     read_checkpoint,
-    remove_leftovers,
     restore_checkpoint,
     save_checkpoint,
-    write_atomic,
 )
 
 
