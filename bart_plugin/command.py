@@ -84,6 +84,9 @@ def _environment(program):
         "BART_TOOLBOX_PATH": str(program.parent),
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
     }
+    if (os.cpu_count() or 1) <= 4:
+        # OpenMP's threads spin while they wait, for TensorFlow's among others.
+        wanted["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
     before = {k: os.environ.get(k) for k in wanted}
     os.environ.update(wanted)
     try:

@@ -233,7 +233,9 @@ def trace(function, args):
     """
     import torch
     from torch._decomp import core_aten_decompositions
+    from torch._subclasses.fake_tensor import DataDependentOutputException
     from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from bart_plugin.ops import OPS
@@ -253,10 +255,11 @@ def trace(function, args):
                 tracing_mode="fake",
                 _allow_non_fake_inputs=True,
             )(*args)
-    except torch._subclasses.fake_tensor.DataDependentOutputException as e:
+    except (DataDependentOutputException, GuardOnDataDependentSymNode) as e:
         raise UnsupportedOperator(
-            f"the network looks at the values of a tensor ({e}), which a fixed "
-            f"graph cannot; replace .item(), if and float() by tensor operations."
+            f"the network looks at the values of a tensor ({str(e).splitlines()[0]}), "
+            f"which a fixed graph cannot; replace .item(), if and float() by tensor "
+            f"operations."
         ) from e
     module.graph.eliminate_dead_code()
     return module

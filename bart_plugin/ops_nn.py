@@ -153,6 +153,11 @@ def _(g, out, x, shape, weight, bias, eps):
 @op("native_batch_norm", "_native_batch_norm_legit_no_training")
 def _(g, out, x, weight, bias, mean, var, *args):
     out, eps = out[0], args[-1]
+    if args[0] is True and mean is None:
+        # Instance norm, which torch writes as batch norm of a batch of one.
+        name = _normalise(g, g.use(x), x.shape, ([0, 2], [1]), eps, x.dtype)
+        name = _affine(g, name, weight, bias, 1, x.dtype)
+        return [Value(out.shape, out.dtype, name)]
     if args[0] is True:
         raise UnsupportedOperator("batch norm in training mode: call .eval() first.")
     if any(v is not None and v.array is None for v in (weight, bias, mean, var)):

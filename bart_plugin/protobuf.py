@@ -173,9 +173,8 @@ def read_graph(path):
         path (str or Path): a ``.pb`` file.
 
     Returns:
-        dict: node name to (operator, shape or None); the shape is known for
-        placeholders, constants and the nodes this package marks with
-        ``_output_shapes``-free identity placeholders.
+        dict: node name to (operator, shape or None); placeholders and
+        constants have a shape.
 
     Raises:
         GraphError: if the file is missing, cut short or no GraphDef.

@@ -1,0 +1,140 @@
+"""The table of BART's rules, and that exports keep it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bart_plugin import contract
+from bart_plugin.export import annealed, default_schedule, export
+from bart_plugin.protobuf import GraphError, read_graph
+from sigpy_priors.gaussian import GaussianMixturePrior, GaussianPrior
+from tfrun import TFGraph
+
+
+def test_image_shapes():
+    assert contract.image_shape((256, 232)) == (1, 256, 232, 2)
+    assert contract.image_shape((4, 3), maps=2) == (2, 1, 1, 4, 3, 2)
+    many = contract.image_shape((4, 3), slices=5, maps=2)
+    assert contract.bart_dims(many) == (3, 4, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 5)
+    with pytest.raises(ValueError, match=">= 1"):
+        contract.image_shape((0, 3))
+
+
+def test_versions_compare():
+    assert contract.version("v0.8.00") < contract.version("v1.0.00-12-gabc")
+    with pytest.raises(ValueError, match="no BART version"):
+        contract.version("unknown")
+
+
+def test_every_node_of_the_table_is_there(net_prior, tmp_path):
+    for kind in contract.KINDS:
+        made = export(net_prior, tmp_path / kind, (18, 15), kind=kind)
+        nodes = read_graph(made.graph)
+        for row in contract.TENSORS:
+            if kind in row.kinds:
+                assert nodes[row.name][0] == row.op
+        contract.check_graph(made.graph, kind)
+
+
+def test_kinds_are_told_apart(net_prior, tmp_path):
+    made = export(net_prior, tmp_path / "s", (16, 12), kind="sample")
+    with pytest.raises(GraphError, match="no graph for bart pics: it lacks.*grad_0"):
+        contract.check_graph(made.graph, "pics")
+    with pytest.raises(GraphError, match="No such file"):
+        contract.check_graph(tmp_path / "none.pb", "pics")
+
+
+def _gradient(library, made, u):
+    graph = TFGraph(library, made.graph.read_bytes())
+    graph.run({}, target="save/restore_all")
+
+    def call(u):
+        real = np.ascontiguousarray(u.astype(np.complex64)).view(np.float32)
+        shape = read_graph(made.graph)["input_0"][1]
+        feeds = {"input_0": real.reshape(shape), "grad_ys_0": np.float32([1, 0])}
+        one = graph.run(feeds, "grad_0")
+        assert one.shape == shape
+        return one.view(np.complex64).reshape(u.shape)
+
+    return call
+
+
+@pytest.mark.parametrize("shape", [(16, 12), (18, 15), (7, 40)])
+def test_parity_with_torch(libtensorflow, net_prior, tmp_path, shape):
+    """Also where the network's stride does not divide the image."""
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    u /= np.abs(u).max()
+    made = export(net_prior, tmp_path / "g", shape, sigma=0.2, peak=1.3)
+    G = _gradient(libtensorflow, made, u)(u)
+    expected = u - net_prior.denoise((1.3 * u).astype(np.complex64), 0.2) / 1.3
+    assert np.abs(G - expected).max() <= 1e-5
+
+
+def test_counter(libtensorflow, net_prior, tmp_path):
+    """One level per call, empty images not counted, the last level stays."""
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((8, 12)) + 1j * rng.standard_normal((8, 12))
+    levels, strength = (1.0, 0.3, 0.1), (0.2, 0.5, 1.0)
+    made = export(net_prior, tmp_path / "g", (8, 12), sigma=levels, strength=strength)
+    call = _gradient(libtensorflow, made, u)
+    for k in (None, 0, None, 1, 2, 2):
+        if k is None:
+            call(0 * u)
+            continue
+        expected = strength[k] * (u - net_prior.denoise(u, levels[k]))
+        assert np.abs(call(u) - expected).max() <= 1e-5 * np.abs(u).max()
+
+
+def test_gaussian_graph(libtensorflow, tmp_path):
+    rng = np.random.default_rng(0)
+    b = rng.standard_normal((12, 12)) + 1j * rng.standard_normal((12, 12))
+    mean = rng.standard_normal((4, 3)) + 1j * rng.standard_normal((4, 3))
+    prior = GaussianPrior(mean, cov=b @ b.conj().T / 12)
+    made = export(prior, tmp_path / "g", (4, 3), sigma=0.7)
+    G = _gradient(libtensorflow, made, mean)(mean + 1j)
+    expected = mean + 1j - prior.denoise(mean + 1j, 0.7)
+    assert np.abs(G - expected).max() <= 1e-5
+
+
+def test_card_beside_the_graph(net_prior, tmp_path):
+    made = export(net_prior, tmp_path / "a" / "g", (16, 12), slices=3)
+    card = json.loads(made.card.read_text())
+    assert card["bart"]["bart_dims"] == [12, 16] + [1] * 11 + [3]
+    assert card["bart"]["command"] == made.command
+    levels, strength = default_schedule(net_prior)
+    np.testing.assert_allclose(card["bart"]["sigma"], levels, rtol=1e-6)
+    np.testing.assert_allclose(card["bart"]["strength"], strength, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(sigma=0.0), "sigma"),
+        (dict(sigma=[]), "sigma"),
+        (dict(sigma=1e-5), "noise levels from"),
+        (dict(sigma=0.1, strength=2), "strength"),
+        (dict(sigma=[0.1, 0.2], strength=[1, 1, 1]), "strength"),
+        (dict(peak=0), "peak"),
+        (dict(kind="ecalib"), "kind"),
+        (dict(kind="sample", sigma=0.1), "sample"),
+        (dict(shape=(4, 4, 4)), "shape"),
+    ],
+)
+def test_wrong_settings(net_prior, tmp_path, change, words):
+    with pytest.raises(ValueError, match=words):
+        export(net_prior, tmp_path / "g", **{"shape": (16, 12), **change})
+    assert not list(tmp_path.iterdir())
+
+
+def test_prior_without_a_graph(tmp_path):
+    mixture = GaussianMixturePrior([1, 1], np.zeros((2, 4, 4)), spectra=np.ones((2, 4, 4)))
+    with pytest.raises(TypeError, match="cannot be exported"):
+        export(mixture, tmp_path / "g", (4, 4), sigma=0.1)
+
+
+def test_annealed():
+    np.testing.assert_allclose(annealed(1, 0.01, 3), [1, 0.1, 0.01])
+    with pytest.raises(ValueError, match="start >= end"):
+        annealed(0.1, 1, 3)

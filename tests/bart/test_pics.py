@@ -1,0 +1,173 @@
+"""``bart pics -R TF:`` against the SigPy twin, in real BARTs."""
+
+import numpy as np
+import pytest
+
+import bart_plugin
+from bart_plugin import toolbox
+from bart_plugin.command import run
+from bart_plugin.export import default_schedule, export
+from sigpy_priors.bartfista import BartPics
+from sigpy_priors.gaussian import GaussianPrior
+
+
+def nrmse(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def order(bart):
+    return toolbox.version_of(bart).lstrip("v")
+
+
+@pytest.mark.parametrize("mask", ["poisson", "1d"])
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_twin(bart, net_prior, scan, n, mask):
+    y, mps = scan((40, 36), mask)
+    x = bart_plugin.pics(y, mps, net_prior, max_iter=n, bart=bart)
+    levels, strength = default_schedule(net_prior, n)
+    twin = BartPics(
+        y, mps, net_prior, sigma=levels, strength=strength, step=1, max_iter=n,
+        version=order(bart), show_pbar=False,
+    ).run()  # fmt: skip
+    assert nrmse(x, twin) <= 1e-5
+
+
+@pytest.mark.parametrize("shape", [(38, 33), (27, 44)])
+def test_odd_sizes_and_padding(bart, net_prior, scan, shape):
+    y, mps = scan(shape)
+    settings = dict(sigma=(0.1,), step=0.9, lamda=0.7, max_iter=8)
+    x = bart_plugin.pics(y, mps, net_prior, bart=bart, **settings)
+    twin = BartPics(
+        y, mps, net_prior, version=order(bart), show_pbar=False, **settings
+    ).run()
+    assert nrmse(x, twin) <= 1e-5
+
+
+def test_fista_last_and_warm_start(bart100, net_prior, scan):
+    y, mps = scan((24, 20))
+    start = np.full((24, 20), 0.3 + 0.1j, np.complex64)
+    settings = dict(sigma=(0.3, 0.1, 0.05), max_iter=3)
+    x = bart_plugin.pics(
+        y, mps, net_prior, warm_start=start, options="--fista_last", bart=bart100,
+        **settings,
+    )  # fmt: skip
+    twin = BartPics(
+        y, mps, net_prior, step=1, x=start, fista_last=True, show_pbar=False, **settings
+    ).run()
+    other = BartPics(y, mps, net_prior, step=1, show_pbar=False, **settings).run()
+    assert nrmse(x, twin) <= 1e-5
+    assert nrmse(x, other) > 1e-3
+
+
+def test_prior_sees_the_image_as_sigpy_has_it(bart, scan):
+    """One proximal step of a Gaussian whose mean is not symmetric."""
+    y, mps = scan((12, 8))
+    mean = np.zeros((12, 8))
+    mean[2, 5] = 1
+    prior = GaussianPrior(mean, spectrum=np.full((12, 8), 1e-12))
+    # The denoiser returns its mean, whatever it is given.
+    x = bart_plugin.pics(
+        y, mps, prior, sigma=0.5, max_iter=1, warm_start=np.ones((12, 8)), step=1e-6,
+        lamda=1e6, bart=bart,
+    )  # fmt: skip
+    assert np.unravel_index(np.abs(x).argmax(), x.shape) == (2, 5)
+
+
+def test_slices_and_two_maps(bart, net_prior, scan):
+    """A stack is one image to BART: it is normalised by its common maximum."""
+    y, mps = scan((16, 12))
+    alone = bart_plugin.pics(y, mps, net_prior, sigma=0.1, max_iter=4, bart=bart)
+    stack = np.stack([y, 0.5 * y])
+    x = bart_plugin.pics(
+        stack, np.stack([mps, mps]), net_prior, sigma=0.1, max_iter=4, bart=bart
+    )
+    assert x.shape == (2, 16, 12)
+    assert nrmse(x[0], alone) <= 1e-5
+    assert nrmse(x[1], 0.5 * alone) > 1e-5
+    two = np.stack([mps, 0 * mps])
+    x = bart_plugin.pics(y, two, net_prior, sigma=0.1, max_iter=4, bart=bart)
+    assert x.shape == (2, 16, 12)
+    assert nrmse(x[0], alone) <= 1e-4
+
+
+def test_schedule_restarts_with_each_call(bart, net_prior, scan):
+    y, mps = scan((16, 12))
+    sigma = (0.5, 0.1, 0.05)
+    one = bart_plugin.pics(y, mps, net_prior, sigma=sigma, max_iter=3, bart=bart)
+    two = bart_plugin.pics(y, mps, net_prior, sigma=sigma, max_iter=3, bart=bart)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_units_of_the_data(bart, net_prior, scan):
+    y, mps = scan((16, 12))
+    x = bart_plugin.pics(y, mps, net_prior, max_iter=4, bart=bart)
+    big = bart_plugin.pics(1000 * y, mps, net_prior, max_iter=4, bart=bart)
+    assert nrmse(big / 1000, x) <= 1e-5
+
+
+def test_command_line_of_the_card(bart, net_prior, scan, tmp_path):
+    """The command that ``export`` prints, run by hand."""
+    y, mps = scan((40, 36))
+    made = export(net_prior, tmp_path / "brain", (40, 36), steps=6)
+    command = made.command.split()
+    assert command[:2] == ["bart", "pics"]
+    assert command[-3:] == ["kspace", "maps", "image"]
+    x = run(" ".join(command[1:-3]), y[:, None], mps[:, None], bart=bart)
+    ours = bart_plugin.pics(y, mps, net_prior, max_iter=6, bart=bart)
+    assert nrmse(x, ours) <= 1e-5
+
+
+def test_wrong_size_is_refused(bart, net_prior, scan, tmp_path):
+    y, mps = scan((16, 12))
+    made = export(net_prior, tmp_path / "g", (12, 16), sigma=0.1)
+    with pytest.raises(bart_plugin.GraphError, match=r"exported for images.*16, 12"):
+        bart_plugin.pics(y, mps, net_prior, graph=made.graph, bart=bart)
+    # BART 1.0.00 itself refuses too, and its words come through.
+    if order(bart) == "1.0.00":
+        with pytest.raises(bart_plugin.BartError, match="not compatible"):
+            run(f"pics -R TF:{{{tmp_path}/g}}:1", y[:, None], mps[:, None], bart=bart)
+
+
+def test_truncated_graph(bart, net_prior, scan, tmp_path):
+    y, mps = scan((16, 12))
+    made = export(net_prior, tmp_path / "g", (16, 12), sigma=0.1)
+    data = made.graph.read_bytes()
+    for size in (0, 10, len(data) // 2, len(data) - 1):
+        made.graph.write_bytes(data[:size])
+        with pytest.raises(bart_plugin.GraphError, match="cut short"):
+            bart_plugin.pics(y, mps, net_prior, graph=made.graph, bart=bart)
+
+
+def test_divergence_names_the_setting(bart, scan, net_prior):
+    y, mps = scan((16, 12))
+    with pytest.raises((bart_plugin.BartError, ValueError), match="step"):
+        bart_plugin.pics(
+            y, 40 * mps, net_prior, sigma=0.1, max_iter=60, step=1.9, bart=bart
+        )
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(step=3), "step"),
+        (dict(lamda=-1), "lamda"),
+        (dict(max_iter=0), "max_iter"),
+        (dict(algorithm="cg"), "algorithm"),
+        (dict(sigma=50.0), "noise levels from"),
+        (dict(sigma=(0.1, -1.0)), "sigma"),
+    ],
+)
+def test_wrong_settings(net_prior, scan, change, words):
+    y, mps = scan((16, 12))
+    with pytest.raises(ValueError, match=words):
+        bart_plugin.pics(y, mps, net_prior, bart="/nowhere/bart", **change)
+
+
+def test_wrong_data(net_prior, scan):
+    y, mps = scan((16, 12))
+    with pytest.raises(ValueError, match="do not fit"):
+        bart_plugin.pics(y, mps[:2], net_prior)
+    with pytest.raises(ValueError, match="NaN"):
+        bart_plugin.pics(y * np.nan, mps, net_prior)
+    with pytest.raises(ValueError, match="complex"):
+        bart_plugin.pics(np.abs(y), mps, net_prior)

@@ -1,0 +1,105 @@
+"""Finding, trying and installing BARTs, and the commands that do it."""
+
+import os
+import subprocess
+
+import pytest
+
+from bart_plugin import doctor, toolbox
+from bart_plugin.__main__ import main
+from bart_plugin.export import export
+
+
+def test_doctor_tries_every_feature(bart100, bart080, monkeypatch):
+    _, version, findings = doctor.examine(bart100)
+    assert version.startswith("v1.0.00")
+    assert all(f.works for f in findings), doctor.table(bart100, version, findings)
+    _, version, findings = doctor.examine(bart080)
+    assert {f.what for f in findings if f.works} == {"pics -R TF:"}
+
+
+def test_doctor_command(bart100, net_prior, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("BART_TOOLBOX_PATH", str(bart100.parent))
+    good = export(net_prior, tmp_path / "good", (16, 12), sigma=0.1)
+    assert main(["doctor", str(good.graph)]) == 0
+    said = capsys.readouterr().out
+    assert "yes pics -R TF:" in said and "BART image (12, 16, 1)" in said
+    bad = tmp_path / "bad.pb"
+    bad.write_bytes(good.graph.read_bytes()[:1000])
+    assert main(["doctor", str(bad)]) == 1
+    assert "cut short" in capsys.readouterr().out
+
+
+def test_no_bart(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("SIGPY_PRIORS_CACHE", str(tmp_path))
+    monkeypatch.delenv("BART_TOOLBOX_PATH", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(toolbox.BartNotFound, match="python -m bart_plugin build"):
+        toolbox.find()
+    assert main(["doctor"]) == 2
+    assert "no BART found" in capsys.readouterr().err
+    monkeypatch.setenv("BART_TOOLBOX_PATH", str(tmp_path))
+    with pytest.raises(toolbox.BartNotFound, match="BART_TOOLBOX_PATH"):
+        toolbox.find()
+
+
+def test_build_says_what_is_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("SIGPY_PRIORS_CACHE", str(tmp_path))
+    monkeypatch.setattr(toolbox, "_missing", lambda: ["libfftw3-dev"])
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["build"]) == 2
+    assert "apt-get install libfftw3-dev" in capsys.readouterr().err
+    with pytest.raises(toolbox.BuildError, match="unknown version"):
+        toolbox.build("0.1.00")
+
+
+def test_build_again_is_at_once(bart100, capsys):
+    assert main(["build", "--version", "1.0.00"]) == 0
+    assert "built already" in capsys.readouterr().out
+
+
+def test_install_pics_leaves_others_alone(bart080, tmp_path):
+    link = toolbox.install_pics(tmp_path)
+    assert toolbox.version_of(link) is None  # a pics, not a bart
+    assert toolbox.install_pics(tmp_path) == link
+    assert toolbox.uninstall_pics(tmp_path) is True
+    assert not link.exists()
+    assert toolbox.uninstall_pics(tmp_path) is False
+    link.write_text("somebody's")
+    with pytest.raises(toolbox.BuildError, match="not ours"):
+        toolbox.install_pics(tmp_path)
+    assert toolbox.uninstall_pics(tmp_path) is False and link.exists()
+
+
+@pytest.fixture
+def stock(tmp_path):
+    """Debian's own bart 0.8.00, unpacked."""
+    get = ["apt-get", "download", "bart=0.8.00*"]
+    if toolbox.shutil.which("apt-get") and toolbox.shutil.which("dpkg"):
+        done = subprocess.run(get, cwd=tmp_path, capture_output=True, text=True)
+        if debs := list(tmp_path.glob("*.deb")):
+            subprocess.run(["dpkg", "-x", debs[0], tmp_path / "stock"], check=True)
+            bart = tmp_path / "stock" / "usr" / "bin" / "bart"
+            if toolbox.version_of(bart):
+                return bart
+        reason = f"Debian's bart 0.8.00 cannot be had or run here: {done.stderr[-200:]}"
+    else:
+        reason = "Debian's bart 0.8.00 needs Debian"
+    pytest.skip(reason)
+
+
+def test_stock_bart(stock, bart080):
+    """Without TensorFlow its answer is understood; with our pics it works."""
+    if not os.access(toolbox.COMMANDS.parent.parent, os.W_OK):
+        pytest.skip(f"{toolbox.COMMANDS} may not be written here")
+    if (toolbox.COMMANDS / "pics").exists():
+        pytest.skip("a pics is installed already")
+    works = {f.what: f for f in doctor.examine(stock)[2]}
+    assert not works["pics -R TF:"].works
+    assert "TENSORFLOW=1" in works["pics -R TF:"].why
+    toolbox.install_pics()
+    try:
+        works = {f.what: f for f in doctor.examine(stock)[2]}
+        assert works["pics -R TF:"].works, works
+    finally:
+        toolbox.uninstall_pics()
