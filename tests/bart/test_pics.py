@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sigpy.mri as mr
 
 import bart_plugin
 from bart_plugin import toolbox
@@ -27,6 +28,32 @@ def test_twin(bart, net_prior, scan, n, mask):
     levels, strength = default_schedule(net_prior, n)
     twin = BartPics(
         y, mps, net_prior, sigma=levels, strength=strength, step=1, max_iter=n,
+        version=order(bart), show_pbar=False,
+    ).run()  # fmt: skip
+    assert nrmse(x, twin) <= 1e-5
+
+
+@pytest.fixture(scope="module", params=["Poisson", "1-D"])
+def brain8(request, shared_data):
+    """Real 8-coil k-space, 180 x 230, undersampled, with maps from it."""
+    full = np.load(shared_data / "kspace/brain8_espirit_full_8x180x230.npy")
+    shape = full.shape[1:]
+    if request.param == "Poisson":
+        mask = np.abs(mr.poisson(shape, 4, calib=(24, 24), seed=0))
+    else:
+        mask = np.random.default_rng(0).random((shape[0], 1)) < 0.25
+        mask[80:100] = True
+    y = (full * mask).astype(np.complex64)
+    return y, mr.app.EspiritCalib(y, show_pbar=False).run()
+
+
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_twin_on_real_data(bart, brain, brain8, n):
+    y, mps = brain8
+    x = bart_plugin.pics(y, mps, brain, max_iter=n, bart=bart)
+    levels, strength = default_schedule(brain, n)
+    twin = BartPics(
+        y, mps, brain, sigma=levels, strength=strength, step=1, max_iter=n,
         version=order(bart), show_pbar=False,
     ).run()  # fmt: skip
     assert nrmse(x, twin) <= 1e-5

@@ -1,0 +1,110 @@
+"""``bart pics -R TF:`` beside ``bart pics -R W:``, real BART, real k-space.
+
+    python tests/benchmarks/bart_pics.py [--prior brain] [--ways]
+
+BART's wavelet is given the best lambda in hindsight; the prior runs with the
+defaults of ``bart_plugin.pics``. Times are those of the whole BART command.
+With ``--ways``, the ways of annealing within BART are measured too.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from cases import brain8
+
+import bart_plugin
+import sigpy_priors as spp
+from bart_plugin import toolbox
+from bart_plugin.export import annealed
+from sigpy_priors.metrics import object_mask, psnr
+
+LAMDAS = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3e-2)
+SWEEP = (0.02, 0.01, 0.005)
+
+
+def timed(function):
+    """Result and seconds."""
+    start = time.perf_counter()
+    return function(), time.perf_counter() - start
+
+
+def wavelet(case, bart):
+    """Best image of ``-R W:3:0:lambda``, its lambda, and the median time."""
+    runs = []
+    mask = object_mask(case.reference)
+    for lamda in LAMDAS:
+        x, seconds = timed(
+            lambda lam=lamda: bart_plugin.run(
+                f"pics -S -i 60 -R W:3:0:{lam}", case.y[:, None], case.mps[:, None],
+                bart=bart,
+            )
+        )  # fmt: skip
+        runs.append((psnr(x, case.reference, mask), lamda, seconds))
+    best = max(runs)
+    return best[0], best[1], float(np.median([r[2] for r in runs]))
+
+
+def warm_starts(case, prior, bart):
+    """Several calls with a fixed level each, warm started."""
+    x = None
+    for sigma in annealed(0.3, 0.01, 5):
+        x = bart_plugin.pics(
+            case.y, case.mps, prior, sigma=float(sigma), strength=min(1, 0.004 / sigma),
+            max_iter=6, warm_start=x, bart=bart,
+        )  # fmt: skip
+    return x
+
+
+def ways(case, prior, bart):
+    """Name and function of each way of choosing the noise level."""
+
+    def pics(**options):
+        return lambda: bart_plugin.pics(case.y, case.mps, prior, bart=bart, **options)
+
+    levels = annealed(0.3, 0.01, 30)
+    yield "counter in the graph (default)", pics()
+    yield "counter, strength 1", pics(sigma=levels, strength=1.0)
+    yield "counter, without momentum", pics(algorithm="ist")
+    yield "5 calls with -W", lambda: warm_starts(case, prior, bart)
+    for sigma in SWEEP:
+        yield f"one level {sigma}", pics(sigma=sigma)
+    for rho in (0.01, 0.03):
+        yield f"ADMM, rho {rho}", pics(
+            sigma=levels, algorithm="admm", options=f"-u {rho} -C 8", lamda=rho
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prior", default="brain")
+    parser.add_argument("--ways", action="store_true")
+    args = parser.parse_args()
+    prior = spp.load_prior(args.prior)
+    bart = toolbox.find()
+    print(f"BART {toolbox.version_of(bart)}")
+    print("| mask | method | PSNR | seconds |")
+    print("|---|---|---|---|")
+    for case in brain8():
+        mask = object_mask(case.reference)
+
+        def row(name, x, seconds, case=case, mask=mask):
+            value = psnr(x, case.reference, mask)
+            print(f"| {case.name} | {name} | {value:.2f} | {seconds:.2f} |", flush=True)
+
+        best, lamda, seconds = wavelet(case, bart)
+        name = f"pics -R W:3:0:{lamda}, best lambda"
+        print(f"| {case.name} | {name} | {best:.2f} | {seconds:.2f} |", flush=True)
+        # The graph is exported once and then found in the cache.
+        bart_plugin.pics(case.y, case.mps, prior, bart=bart)
+        candidates = list(ways(case, prior, bart))
+        for name, function in candidates if args.ways else candidates[:1]:
+            row(f"pics -R TF:, {name}", *timed(function))
+        app, seconds = timed(
+            lambda: spp.app.PriorRecon(case.y, case.mps, prior, show_pbar=False).run()
+        )
+        row("PriorRecon", app, seconds)
+
+
+if __name__ == "__main__":
+    main()
