@@ -25,7 +25,7 @@ _MAX_ITER = {
 # at this multiple of the one at which prior and data have their nominal weights:
 # what the data leave open is more than their noise.
 _SIGMA_FIRST = 0.5
-_SIGMA_LAST = 2.0
+_SIGMA_LAST = 3.0
 _SIGMA_ADMM = 0.1
 _CG_ITER = 8
 # The first image, from which the scale is taken: mildly regularised SENSE.
