@@ -10,7 +10,9 @@ package adds nothing heavy to importing SigPy.
 
 from importlib import import_module
 
-_MODULES = ("alg", "app", "linop", "noise", "plot", "prox", "testing")
+_MODULES = (
+    "alg", "app", "calibration", "linop", "noise", "plot", "prox", "testing"
+)  # fmt: skip
 _NAMES = {
     "Prior": "prior",
     "DenoiserPrior": "prior",

@@ -7,12 +7,14 @@ import sigpy as sp
 from sigpy.mri.linop import Sense
 
 from sigpy_priors.alg import HalfQuadraticSplitting
+from sigpy_priors.bartfista import BartPics
 from sigpy_priors.linop import SenseNormal
 from sigpy_priors.noise import estimate_noise, estimate_scale
 from sigpy_priors.prior import DenoiserPrior, DensityPrior
 from sigpy_priors.prox import DenoiserReg
+from sigpy_priors.sampling import PosteriorSampling
 
-__all__ = ["PriorRecon"]
+__all__ = ["PriorRecon", "PosteriorSampling", "BartPics"]
 
 # Solvers and their default iterations.
 _MAX_ITER = {

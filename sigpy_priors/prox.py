@@ -4,9 +4,10 @@ import math
 
 import sigpy as sp
 
+from sigpy_priors.graphreg import GraphReg
 from sigpy_priors.prior import DenoiserPrior
 
-__all__ = ["DenoiserReg"]
+__all__ = ["DenoiserReg", "GraphReg"]
 
 
 class DenoiserReg(sp.prox.Prox):
