@@ -30,7 +30,8 @@ def _build(args):
 
 
 def _install(args):
-    print(f"installed {toolbox.install_pics()}: 'bart pics -R TF:' of BART 0.8.00 works")
+    link = toolbox.install_pics()
+    print(f"installed {link}: 'bart pics -R TF:' of BART 0.8.00 works")
     return 0
 
 

@@ -33,7 +33,7 @@ def add_parser(subparsers):
     )  # fmt: skip
     p.add_argument("--kind", choices=KINDS, default="pics")
     p.add_argument("--steps", type=int, default=30, help="iterations of the annealing")
-    p.add_argument("--slices", type=int, default=1, help="slices in BART's dimension 13")
+    p.add_argument("--slices", type=int, default=1, help="slices, BART's dimension 13")
     p.add_argument("--maps", type=int, default=1, help="sets of ESPIRiT maps")
     p.add_argument(
         "--peak", type=float, help="greatest image magnitude at the prior's scale"

@@ -64,7 +64,8 @@ def examine(bart=None):
             sigma = 0.5 if kind == "pics" else None
             export(prior, f"{work}/{name}", _SHAPE, sigma=sigma, kind=kind)
         pics = f"pics -i 2 -s 1 -w 1 -R TF:{{{work}/g}}:1"
-        sample = f"sample --dims {_SHAPE[1]}:{_SHAPE[0]} -N 2 -K 1 --external-graph {work}"
+        dims = f"{_SHAPE[1]}:{_SHAPE[0]}"
+        sample = f"sample --dims {dims} -N 2 -K 1 --external-graph {work}"
         trials = {
             "pics -R TF:": (pics, 1, (y, mps)),
             "nlinv -R TF:": (f"nlinv -i 4 -R TF:{{{work}/g}}:1", 1, (y,)),
@@ -87,7 +88,7 @@ def _try(program, version, feature, command, outputs, arrays):
         needs = f"needs a build with {feature.needs}; " if feature.needs else ""
         return Finding(feature.name, False, f"{needs}BART said: {said[-1]}")
     if not np.isfinite(x).all() or not np.any(x):
-        return Finding(feature.name, False, "runs, but the image is empty or not finite")
+        return Finding(feature.name, False, "runs, but the image is zero or NaN")
     return Finding(feature.name, True, feature.rule)
 
 

@@ -20,8 +20,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from bart_plugin import contract
-
 __all__ = [
     "BartNotFound",
     "BuildError",
@@ -259,9 +257,12 @@ def _debian_source(version, work):
         }
         command = ["apt-get", "-q", *(f"-o{k}={v}" for k, v in options.items())]
         try:
-            _run([*command, "update"], "Debian's mirror cannot be read: is there a network?")
-            _run([*command, "source", "--download-only", "bart"],
-                 f"Debian {suite} has no source of bart", cwd=apt / "source")  # fmt: skip
+            _run([*command, "update"], "Debian's mirror cannot be read: no network?")
+            _run(
+                [*command, "source", "--download-only", "bart"],
+                f"Debian {suite} has no source of bart",
+                cwd=apt / "source",
+            )
         except BuildError as e:
             problem = e
             continue
@@ -302,8 +303,10 @@ def _tensorflow(work):
             target.parent.mkdir(parents=True, exist_ok=True)
             with wheel.open(name) as src, open(target, "wb") as dst:
                 shutil.copyfileobj(src, dst)
-    for link, of in (("libtensorflow", "_cc"), ("libtensorflow_framework", "_framework")):
-        (part / "lib" / f"{link}.so").symlink_to(f"libtensorflow{of}.so.2")
+    # BART links -ltensorflow; the wheel has the C functions in another library.
+    (part / "lib" / "libtensorflow.so").symlink_to("libtensorflow_cc.so.2")
+    framework = "libtensorflow_framework.so"
+    (part / "lib" / framework).symlink_to(f"{framework}.2")
     os.replace(part, home)
     return home
 

@@ -24,7 +24,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prior", default="brain")
     parser.add_argument("--out", default="bart_twin.png")
-    parser.add_argument("--size", type=int, default=232, help="width; the height is 256")
+    parser.add_argument("--size", type=int, default=232, help="width; height is 256")
     parser.add_argument("--steps", type=int, default=30)
     args = parser.parse_args(argv)
 

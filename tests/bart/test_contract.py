@@ -129,7 +129,8 @@ def test_wrong_settings(net_prior, tmp_path, change, words):
 
 
 def test_prior_without_a_graph(tmp_path):
-    mixture = GaussianMixturePrior([1, 1], np.zeros((2, 4, 4)), spectra=np.ones((2, 4, 4)))
+    two = np.ones((2, 4, 4))
+    mixture = GaussianMixturePrior([1, 1], 0 * two, spectra=two)
     with pytest.raises(TypeError, match="cannot be exported"):
         export(mixture, tmp_path / "g", (4, 4), sigma=0.1)
 

@@ -4,7 +4,7 @@ No TensorFlow for Python is needed, only ``libtensorflow``.
 """
 
 import ctypes
-from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
+from ctypes import c_char_p, c_int, c_int64, c_size_t, c_void_p
 
 import numpy as np
 
