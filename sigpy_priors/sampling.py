@@ -20,7 +20,7 @@ from sigpy_priors.samplers import METHODS, DataTerm, Denoiser, Noise
 __all__ = ["PosteriorSampling", "sample_volume"]
 
 # Highest noise level with data, which tell what is coarse, and without.
-_SIGMA_MAX = 3.0
+_SIGMA_MAX = 10.0
 _SIGMA_MAX_PRIOR = 50.0
 _STEPS_PRIOR = 60
 # Lowest level, relative to that of the data. There samples differ from
@@ -30,6 +30,7 @@ _SIGMA_FLOOR = 1e-4
 _CHUNK_CPU = 8  # larger batches are no faster there
 _INIT_RHO = 1e-2
 _INIT_ITER = 8
+_NORM_ITER = 10
 _MISFIT = 10
 
 
@@ -165,11 +166,7 @@ class PosteriorSampling(sp.app.App):
         self._y = y
         # Real-valued data would make CG and noise real.
         y = y.astype(np.result_type(y.dtype, np.complex64), copy=False)
-        size = float(
-            sp.app.MaxEig(
-                normal or A.N, y.dtype, self.device, max_iter=10, show_pbar=False
-            ).run()
-        )
+        size = _largest_eigenvalue(normal or A.N, y)
         self.informative = bool(size > 0 and (y != 0).any())
         size = math.sqrt(size) if size > 0 else 1.0
         first = DataTerm(A, y, 1.0, normal)
@@ -197,7 +194,6 @@ class PosteriorSampling(sp.app.App):
         if sigma_min is None:
             sigma_min = _SIGMA_MIN * self.data.sigma
             sigma_min = max(sigma_min, low, _SIGMA_FLOOR)
-            sigma_min = min(sigma_min, sigma_max / 2)
         if not 0 < sigma_min < sigma_max <= high:
             raise ValueError(
                 f"noise levels must be 0 < sigma_min < sigma_max <= {high:g}, "
@@ -273,13 +269,14 @@ class PosteriorSampling(sp.app.App):
     def _save(self):
         if self.checkpoint is None:
             return
-        from sigpy_priors.train.checkpoint import write_atomic
+        from sigpy_priors.atomic import write_atomic
 
         arrays = {"fingerprint": self._fingerprint(), **self.moments.state()}
         if self.keep_samples:
             arrays["samples"] = self.samples
-        arrays = {k: sp.to_device(v, sp.cpu_device) if sp.backend.get_array_module(v)
-                  is not np else v for k, v in arrays.items()}
+        for name in ("mean", "m2", "samples"):
+            if name in arrays:
+                arrays[name] = sp.to_device(arrays[name], sp.cpu_device)
 
         def write(tmp):
             with open(tmp, "wb") as f:
@@ -395,6 +392,20 @@ def sample_volume(y, mps, prior, **kwargs):
         )
         app.run()
         yield app
+
+
+def _largest_eigenvalue(normal, like):
+    """Largest eigenvalue of A^H A by power iteration; 0 for A = 0."""
+    xp = sp.get_array_module(like)
+    x = xp.ones(normal.ishape, like.dtype)
+    x += xp.asarray(np.random.default_rng(0).standard_normal(x.shape))
+    size = 0.0
+    for _ in range(_NORM_ITER):
+        x = normal(x / xp.linalg.norm(x))
+        size = float(xp.linalg.norm(x))
+        if size == 0:
+            break
+    return size
 
 
 def _out_of_memory(error):
