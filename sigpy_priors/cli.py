@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from sigpy_priors import __version__
+from sigpy_priors import __version__, cli_sample
 from sigpy_priors.commands import demo, export, priors, recon, train
 
 __all__ = ["main"]
@@ -16,7 +16,7 @@ def _parser(argv):
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (recon, priors, train, demo):
+    for module in (recon, cli_sample, priors, train, demo):
         module.add_parser(commands)
     # The formats of export load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)
@@ -36,8 +36,9 @@ def main(argv=None):
     try:
         args = _parser(argv).parse_args(argv)
         return args.run(args) or 0
-    except KeyboardInterrupt:
-        print("sigpy-priors: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as e:
+        # Training says how to go on.
+        print(f"sigpy-priors: {str(e) or 'interrupted'}", file=sys.stderr)
         return 130
     except (ValueError, OSError) as e:
         print(f"sigpy-priors: error: {e}", file=sys.stderr)

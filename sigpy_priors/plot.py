@@ -4,8 +4,9 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors import metrics
+from sigpy_priors.plot_posterior import animate, posterior
 
-__all__ = ["compare"]
+__all__ = ["compare", "posterior", "animate"]
 
 
 def compare(images, reference, path=None, error_scale=None, captions=None):
