@@ -61,7 +61,12 @@ def run(command, *arrays, outputs=1, bart=None, **named):
         BartNotFound: if there is no BART.
         BartError: with BART's message and what to look at.
     """
-    import bart as mrbart
+    try:
+        import bart as mrbart
+    except ImportError:
+        raise toolbox.BartNotFound(
+            "calling BART needs its Python files: pip install 'sigpy-priors[bart]'"
+        ) from None
 
     program = Path(bart) if bart else toolbox.find()
     reversed_ = [np.asarray(a, np.complex64).T for a in arrays]

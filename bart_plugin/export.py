@@ -22,20 +22,24 @@ The default lets :math:`\sigma_k` fall geometrically over the iterations while
 half-quadratic splitting solves for the data, so a coarse denoiser at full
 strength undoes more than the data term restores.
 
-What else was tried, PSNR in dB on real 8-coil data, Poisson R = 4 / 8 (bundled
-prior, 30 iterations, first row with levels 0.3 to 0.01 and c = 0.004; measured
-by ``tests/benchmarks/bart_pics.py --ways``):
+What was tried, PSNR in dB on real 8-coil data, Poisson R = 4 / Poisson R = 8 /
+1-D R = 4, bundled prior, 30 iterations, BART 1.0.00
+(``tests/benchmarks/bart_pics.py``, ``--ways`` for all of them):
 
-    counter, falling level, rising strength   36.15 / 32.65
-    the same without momentum (``-I``)        36.11 / 31.90
-    5 calls of pics with ``-W``, fixed each   36.23 / 32.57, no gain for 5 graphs
-    counter, falling level, strength 1        34.77 / 30.98
-    one fixed level, the best of three        35.21 / 31.39
-    ADMM (``-m``), the best of two rho        35.34 / 31.57
-    wavelets, best lambda in hindsight        35.11 / 32.25
+    the default                                      35.95 / 32.97 / 32.25
+    levels 0.3 to 0.01 and c = 0.004                 36.15 / 32.65 / 32.09
+    the same without momentum (``-I``)               36.11 / 31.90
+    5 calls of pics with ``-W``, one level each      36.23 / 32.57
+    level estimated by the graph from its own input  36.00 / 33.00 / 30.67
+    counter, falling level, strength 1               34.77 / 30.98
+    one fixed level, strength 1, the best of three   35.21 / 31.76
+    ADMM (``-m``), the best of two rho               35.34 / 31.57
+    BART's wavelets, best lambda in hindsight        35.11 / 32.25 / 30.95
+    PriorRecon                                       36.26 / 33.33 / 32.31
 
-A level that the graph estimates from its own input (mean absolute Haar
-detail) cannot tell aliasing, which should be removed, from structure.
+Several calls gain nothing for their several graphs. A level estimated from the
+image (mean absolute Haar detail) needs no counter, but does not see the coherent
+aliasing of 1-D masks.
 """
 
 import json

@@ -14,6 +14,13 @@ import sigpy.mri as mr
 from bart_plugin import toolbox
 
 
+def pytest_collection_modifyitems(items):
+    """The first test that needs a BART may have to build it."""
+    for item in items:
+        if {"bart", "bart100", "bart080"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(1500))
+
+
 def _bart(version):
     try:
         return toolbox.build(version, progress=lambda line: print(line, flush=True))

@@ -8,15 +8,20 @@ With ``--ways``, the ways of annealing within BART are measured too.
 """
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
+import torch
 from cases import brain8
 
 import bart_plugin
 import sigpy_priors as spp
 from bart_plugin import toolbox
-from bart_plugin.export import annealed
+from bart_plugin.contract import image_shape
+from bart_plugin.denoiser import as_module
+from bart_plugin.export import ANNEALING, STRENGTH, annealed, prox_graph
 from sigpy_priors.metrics import object_mask, psnr
 
 LAMDAS = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3e-2)
@@ -48,12 +53,40 @@ def wavelet(case, bart):
 def warm_starts(case, prior, bart):
     """Several calls with a fixed level each, warm started."""
     x = None
-    for sigma in annealed(0.3, 0.01, 5):
+    for sigma in annealed(*ANNEALING, 5):
         x = bart_plugin.pics(
-            case.y, case.mps, prior, sigma=float(sigma), strength=min(1, 0.004 / sigma),
+            case.y, case.mps, prior, sigma=sigma, strength=min(1, STRENGTH / sigma),
             max_iter=6, warm_start=x, bart=bart,
         )  # fmt: skip
     return x
+
+
+class OwnLevel(torch.nn.Module):
+    """A denoiser that takes its noise level from the image, not as given.
+
+    The mean absolute 2 x 2 Haar detail of white noise of deviation s is 0.8 s.
+    """
+
+    def __init__(self, denoiser, factor):
+        super().__init__()
+        self.denoiser = denoiser
+        self.factor = factor * 2**0.5 / 0.8
+
+    def forward(self, x, sigma):
+        a, b = x[..., 1:, 1:] - x[..., :-1, 1:], x[..., 1:, :-1] - x[..., :-1, :-1]
+        detail = ((a - b) / 2).abs().mean((1, 2, 3))
+        return self.denoiser(x, (self.factor * detail).clamp(0.005, 0.3))
+
+
+def own_level(case, prior, bart, factor, strength):
+    """``pics`` with a graph that estimates its noise level itself."""
+    shape = image_shape(case.reference.shape)
+    module = OwnLevel(as_module(prior), factor)
+    with tempfile.TemporaryDirectory() as work:
+        graph = Path(work) / "own.pb"
+        levels = np.float32([0.01])
+        graph.write_bytes(prox_graph(module, shape, levels, strength=strength))
+        return bart_plugin.pics(case.y, case.mps, prior, graph=graph, bart=bart)
 
 
 def ways(case, prior, bart):
@@ -62,13 +95,17 @@ def ways(case, prior, bart):
     def pics(**options):
         return lambda: bart_plugin.pics(case.y, case.mps, prior, bart=bart, **options)
 
-    levels = annealed(0.3, 0.01, 30)
+    levels = annealed(*ANNEALING, 30)
     yield "counter in the graph (default)", pics()
     yield "counter, strength 1", pics(sigma=levels, strength=1.0)
     yield "counter, without momentum", pics(algorithm="ist")
     yield "5 calls with -W", lambda: warm_starts(case, prior, bart)
     for sigma in SWEEP:
         yield f"one level {sigma}", pics(sigma=sigma)
+    for strength in (0.2, 0.6):
+        yield f"level from the image, strength {strength}", lambda s=strength: (
+            own_level(case, prior, bart, 1.0, s)
+        )
     for rho in (0.01, 0.03):
         yield f"ADMM, rho {rho}", pics(
             sigma=levels, algorithm="admm", options=f"-u {rho} -C 8", lamda=rho
