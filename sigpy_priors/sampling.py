@@ -20,7 +20,7 @@ from sigpy_priors.samplers import METHODS, DataTerm, Denoiser, Noise
 __all__ = ["PosteriorSampling", "sample_volume"]
 
 # Highest noise level with data, which tell what is coarse, and without.
-_SIGMA_MAX = 10.0
+_SIGMA_MAX = 5.0
 _SIGMA_MAX_PRIOR = 50.0
 _STEPS_PRIOR = 60
 # Lowest level, relative to that of the data. There samples differ from
@@ -216,7 +216,7 @@ class PosteriorSampling(sp.app.App):
             ``keep_samples=False``.
         """
         self._denoiser = Denoiser(self.prior)
-        self._drawn = 0
+        self._drawn, self.data.normals = 0, 0
         with tqdm(
             total=self.num_samples,
             initial=self.moments.count,

@@ -24,12 +24,15 @@ ten times fewer Jacobian products than conjugate gradients at each level:
   :math:`V_{\sigma'} (v_i + (\sigma'^{-2} - \sigma^{-2}) g_i) = g_i`;
 - a new :math:`v` is the gradient r of the objective, preconditioned for
   an isotropic V, :math:`(I + \sigma^2 A^H A / \sigma_y^2)^{-1} r`, which
-  costs applications of A but none of the network.
+  costs applications of A but none of the network;
+- what is left of r when the products are spent goes into one such step with
+  V = sigma^2 I, so that the data are met however the network behaves.
 
 Exact for: any linear A, white complex Gaussian noise and Gaussian priors of
 any covariance, up to discretisation; for other priors the likelihood of x_t
-is that of matched moments. Without data no Jacobian is asked for, and it is
-an ODE sampler, exact for any prior up to discretisation.
+is that of matched moments, which blurs the weights of separated modes that only the
+data tell apart. Without data no Jacobian is asked for, and it is an ODE
+sampler, exact for any prior up to discretisation.
 
 Cost: a forward pass for each of the ``sigmas`` and ``products`` Jacobian
 products in all, about 60 together by default.
@@ -176,6 +179,10 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
                 v = data.solve(rho, rho * gradient, None, _INNER_ITER, _INNER_TOL)
                 space.add(v, sigma**2 * pullback(v))
                 mean, gradient = space.minimise(base, at_base)
+            # What is left, as if V were sigma^2 I: nothing once converged.
+            mean = mean + data.solve(
+                rho, data.sigma**2 * gradient, None, _INNER_ITER, _INNER_TOL
+            )
         if k == len(sigmas) - 1:
             return mean
         ratio = sigmas[k + 1] / sigma

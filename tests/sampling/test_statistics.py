@@ -115,7 +115,7 @@ def test_tarp_tells_right_from_narrow_and_wide():
 
 def test_tarp_and_coverage_of_the_default_method(oracle):
     """Truths from the exact posterior are exchangeable with its samples."""
-    samples = oracle.app(num_samples=64, chunk_size=64).run()
+    samples = oracle.app(num_samples=39, chunk_size=39).run()
     truth = oracle.draw(100, 5)
     low, high = statistics.interval(samples, 0.8, "imag")
     inside = (low <= truth.imag) & (truth.imag <= high)
