@@ -7,7 +7,6 @@ on first use and kept by its content.
 """
 
 import contextlib
-import hashlib
 import io
 import os
 import tempfile
@@ -17,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from bart_plugin import contract, toolbox
-from bart_plugin.export import export
+from bart_plugin.graph_cache import cached_graph
 
-__all__ = ["BartError", "pics", "nlinv", "sample", "run", "cached_graph"]
+__all__ = ["BartError", "pics", "nlinv", "sample", "run"]
 
 _LOCK = threading.Lock()
 
@@ -120,47 +119,6 @@ def _fail(command, program, code, said):
 
 
 # Graphs
-
-
-def _fingerprint(prior):
-    """Digest of everything in a prior that ends up in a graph."""
-    from bart_plugin.denoiser import as_module
-
-    module = as_module(prior)
-    sha = hashlib.sha256(repr(module).encode())
-    for name, t in sorted(module.state_dict().items()):
-        sha.update(name.encode() + str(tuple(t.shape)).encode())
-        sha.update(t.detach().cpu().contiguous().numpy().tobytes())
-    plain = {
-        k: v
-        for m in module.modules()
-        for k, v in vars(m).items()
-        if isinstance(v, (int, float, str, tuple))
-    }
-    sha.update(repr(sorted(plain.items())).encode())
-    return sha.hexdigest()
-
-
-def cached_graph(prior, ending=".pb", **options):
-    """Export a prior, or find the same export from before.
-
-    Args:
-        prior (Prior): what to export.
-        ending (str): ".pb" or ".pt".
-        options: of :func:`bart_plugin.export`.
-
-    Returns:
-        Path: the file.
-    """
-    code = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        code.update(file.read_bytes())
-    key = repr((_fingerprint(prior), ending, sorted(options.items()), code.hexdigest()))
-    name = hashlib.sha256(key.encode()).hexdigest()[:24]
-    path = toolbox.cache() / "graphs" / f"{name}{ending}"
-    if not path.exists():
-        export(prior, path, **options)
-    return path
 
 
 def _data(y, mps):

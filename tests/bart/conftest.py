@@ -11,7 +11,7 @@ import pytest
 import sigpy as sp
 import sigpy.mri as mr
 
-from bart_plugin import toolbox
+from bart_plugin import graph_cache, toolbox
 
 
 def pytest_collection_modifyitems(items):
@@ -29,6 +29,15 @@ def _bart(version):
         if os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs(tmp_path_factory):
+    """A cache of graphs for the tests alone."""
+    folder = tmp_path_factory.mktemp("graphs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph_cache, "folder", lambda: folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")
