@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import NOISE, SIZE
+from sampling_oracle import NOISE, SIZE
 from sigpy_priors.models.precond import EDM, VP, Score
 from sigpy_priors.prior import NetworkPrior
 from sigpy_priors.samplers import METHODS

@@ -5,7 +5,7 @@ import pytest
 import sigpy as sp
 import sigpy.mri as mr
 
-from conftest import NOISE, SIZE, Oracle, complex_normal
+from sampling_oracle import NOISE, SIZE, Oracle, complex_normal
 from sigpy_priors.gaussian import GaussianMixturePrior
 from sigpy_priors.samplers import METHODS
 from sigpy_priors.samplers.core import DataTerm, Denoiser, Noise, conjugate_gradient

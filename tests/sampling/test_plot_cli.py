@@ -3,7 +3,7 @@ import argparse
 import numpy as np
 import pytest
 
-from conftest import complex_normal
+from sampling_oracle import complex_normal
 from sigpy_priors import cli_sample, plot_posterior
 
 

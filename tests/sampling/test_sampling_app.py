@@ -5,7 +5,7 @@ import pytest
 import sigpy as sp
 import sigpy.mri as mr
 
-from conftest import NOISE, SIZE
+from sampling_oracle import NOISE, SIZE
 from sigpy_priors.sampling import PosteriorSampling, sample_volume
 from sigpy_priors.samplers import METHODS, Method
 

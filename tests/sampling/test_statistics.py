@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from conftest import complex_normal
+from sampling_oracle import complex_normal
 from sigpy_priors import calibration, statistics
 
 
