@@ -3,6 +3,12 @@
 ``METHODS`` names them for :class:`sigpy_priors.sampling.PosteriorSampling`,
 each with the number of noise levels that it gets by default: about 60 network
 evaluations, Jacobian products counted, for every method.
+
+The default is ``mmps``: at that cost it alone has mean, standard deviation and
+coverage of the exact posterior of a Gaussian prior
+(``tests/benchmarks/posterior.py``), and on real data its intervals cover as
+they say. ``diffpir`` with ``lamda=1, zeta=1`` has the lower error of the mean
+there, but intervals that are much too narrow.
 """
 
 from typing import NamedTuple
