@@ -8,9 +8,10 @@ from sigpy.mri.linop import Sense
 
 from sigpy_priors.alg import HalfQuadraticSplitting
 from sigpy_priors.bartfista import BartPics
+from sigpy_priors.checks import check_data, check_denoiser
 from sigpy_priors.linop import SenseNormal
 from sigpy_priors.noise import estimate_noise, estimate_scale
-from sigpy_priors.prior import DenoiserPrior, DensityPrior
+from sigpy_priors.prior import DensityPrior
 from sigpy_priors.prox import DenoiserReg
 from sigpy_priors.sampling import PosteriorSampling
 
@@ -33,37 +34,6 @@ _CG_ITER = 8
 # The first image, from which the scale is taken: mildly regularised SENSE.
 _INIT_RHO = 1e-2
 _INIT_ITER = 8
-
-
-def _check_data(y, mps, coord):
-    """One clear error for each way in which k-space and maps do not fit."""
-    for name, v in (("y", y), ("mps", mps)):
-        xp = sp.get_array_module(v)
-        if not xp.iscomplexobj(v):
-            raise ValueError(f"{name}: expected a complex array, got {v.dtype}.")
-        bad = v.size - int(xp.isfinite(v).sum())
-        if bad:
-            raise ValueError(f"{name}: {bad} of {v.size} values are NaN or infinite.")
-        if not xp.any(v):
-            raise ValueError(f"{name}: all values are zero, nothing to reconstruct.")
-    if mps.ndim < 3:
-        raise ValueError(f"mps: expected shape (coils, H, W), got {mps.shape}.")
-    if coord is None and y.shape != mps.shape:
-        raise ValueError(
-            f"y and mps must have the same shape (coils, H, W), "
-            f"got {y.shape} and {mps.shape}."
-        )
-    if coord is not None:
-        if coord.shape[-1] != mps.ndim - 1:
-            raise ValueError(
-                f"coord: expected {mps.ndim - 1} coordinates per sample, "
-                f"got shape {coord.shape}."
-            )
-        if y.shape != mps.shape[:1] + coord.shape[:-1]:
-            raise ValueError(
-                f"y must have shape (coils, samples...) = "
-                f"{mps.shape[:1] + coord.shape[:-1]}, got {y.shape}."
-            )
 
 
 def _energy(prior, lamda, scale, x):
@@ -152,12 +122,10 @@ class PriorRecon(sp.app.LinearLeastSquares):
         transp_nufft=False,
         **kwargs,
     ):
-        _check_data(y, mps, coord)
-        if not isinstance(prior, DenoiserPrior):
-            raise ValueError(
-                f"prior: expected a DenoiserPrior, got {type(prior).__name__}; "
-                f"load one with sigpy_priors.load_prior."
-            )
+        check_denoiser(prior)
+        check_data(y, mps, coord)
+        if not sp.get_array_module(y).any(y):
+            raise ValueError("y: all values are zero, nothing to reconstruct.")
         lamda = 1.0 if lamda is None else lamda
         if not 0 < lamda < math.inf:
             raise ValueError(f"lamda must be > 0 and finite, got {lamda}.")

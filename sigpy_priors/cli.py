@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from sigpy_priors import __version__, cli_sample
-from sigpy_priors.commands import demo, export, priors, recon, train
+from sigpy_priors import __version__
+from sigpy_priors.commands import demo, export, priors, recon, sample, train
 
 __all__ = ["main"]
 
@@ -16,7 +16,7 @@ def _parser(argv):
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (recon, cli_sample, priors, train, demo):
+    for module in (recon, sample, priors, train, demo):
         module.add_parser(commands)
     # The formats of export load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)

@@ -12,9 +12,9 @@ from sigpy.mri.linop import Sense
 from tqdm.auto import tqdm
 
 from sigpy_priors import statistics
+from sigpy_priors.checks import check_data, check_denoiser, check_finite
 from sigpy_priors.linop import SenseNormal
 from sigpy_priors.noise import estimate_noise, estimate_scale
-from sigpy_priors.prior import DenoiserPrior
 from sigpy_priors.samplers import METHODS, DataTerm, Denoiser, Noise
 
 __all__ = ["PosteriorSampling", "sample_volume"]
@@ -437,26 +437,11 @@ def _noise(y, weights, coord, noise_std):
 
 
 def _check(y, mps, prior, A, coord, noise_std, method, options):
-    if not isinstance(prior, DenoiserPrior):
-        raise ValueError(
-            f"prior: expected a DenoiserPrior, got {type(prior).__name__}; "
-            f"load one with sigpy_priors.load_prior."
-        )
+    check_denoiser(prior)
     if (A is None) == (mps is None):
         raise ValueError("give either mps or A, and not both.")
-    if A is None and mps.ndim == 4:
-        raise ValueError(
-            f"mps: got shape {mps.shape}, expected (coils, H, W); a volume is "
-            f"sampled slice by slice with sigpy_priors.sampling.sample_volume."
-        )
-    for name, v in (("y", y), ("mps", mps)):
-        if v is None:
-            continue
-        xp = sp.get_array_module(v)
-        bad = v.size - int(xp.isfinite(v).sum())
-        if bad:
-            raise ValueError(f"{name}: {bad} of {v.size} values are NaN or infinite.")
     if A is not None:
+        check_finite("y", y)
         if len(A.ishape) != 2 or tuple(y.shape) != tuple(A.oshape):
             raise ValueError(
                 f"A: expected an operator from (H, W) to y's shape {y.shape}, "
@@ -465,14 +450,12 @@ def _check(y, mps, prior, A, coord, noise_std, method, options):
         if noise_std is None:
             raise ValueError("noise_std is needed for a general operator A.")
     else:
-        expected = mps.shape if coord is None else mps.shape[:1] + coord.shape[:-1]
-        if mps.ndim != 3 or tuple(y.shape) != tuple(expected):
+        if mps.ndim == 4:
             raise ValueError(
-                f"y and mps do not fit: expected maps (coils, H, W) and k-space "
-                f"{tuple(expected)}, got {mps.shape} and {y.shape}."
+                f"mps: got shape {mps.shape}, expected (coils, H, W); a volume is "
+                f"sampled slice by slice with sigpy_priors.sampling.sample_volume."
             )
-        if not mps.any():
-            raise ValueError("mps: all values are zero.")
+        check_data(y, mps, coord)
     if noise_std is not None and not 0 <= noise_std < math.inf:
         raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
     if method not in METHODS:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sampling_oracle import complex_normal
-from sigpy_priors import cli_sample, plot_posterior
+from sigpy_priors import plot_posterior
+from sigpy_priors.commands import sample
 
 
 def test_posterior_picture_and_animation(tmp_path):
@@ -27,7 +28,7 @@ def test_posterior_picture_and_animation(tmp_path):
 
 def command(*words):
     parser = argparse.ArgumentParser()
-    cli_sample.add_parser(parser.add_subparsers())
+    sample.add_parser(parser.add_subparsers())
     args = parser.parse_args(["sample", *map(str, words)])
     return args.run(args)
 

@@ -184,7 +184,7 @@ def test_bad_data_are_named(oracle):
     bad[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="y: 1 of"):
         oracle.app(y=bad)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="must have the same shape"):
         oracle.app(y=oracle.y[:2])
     with pytest.raises(ValueError, match="sample_volume"):
         oracle.app(y=oracle.y[None], mps=oracle.mps[None])
