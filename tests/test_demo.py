@@ -79,7 +79,7 @@ def test_bundled_prior_beats_the_wavelet(tmp_path, brain):
     rows = {(r["accel"], r["method"]): r for r in demo.run_demo(brain, tmp_path)}
     for accel in (4, 8):
         prior, wavelet = rows[accel, "prior"], rows[accel, "L1-wavelet"]
-        assert prior["psnr"] > wavelet["psnr"] + 1
+        assert prior["psnr"] > wavelet["psnr"] + 2
         assert prior["ssim"] > wavelet["ssim"]
         assert prior["nrmse"] < wavelet["nrmse"]
         assert prior["evaluations"] > 0 == wavelet["evaluations"]
