@@ -9,7 +9,7 @@ from sigpy.mri.linop import Sense
 from sigpy_priors.alg import HalfQuadraticSplitting
 from sigpy_priors.bartfista import BartPics
 from sigpy_priors.checks import check_data, check_denoiser
-from sigpy_priors.linop import SenseNormal
+from sigpy_priors.linop import SenseNormal, sampling_mask
 from sigpy_priors.noise import estimate_noise, estimate_scale
 from sigpy_priors.prior import DensityPrior
 from sigpy_priors.prox import DenoiserReg
@@ -137,7 +137,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
             raise ValueError(f"max_iter must be at least 1, got {max_iter}.")
 
         if weights is None and coord is None:
-            weights = (sp.rss(y, axes=(0,)) > 0).astype(y.real.dtype)
+            weights = sampling_mask(y)
         if noise_std is None:
             noise_std = estimate_noise(y, weights, coord)
             if comm is not None:
@@ -157,10 +157,6 @@ class PriorRecon(sp.app.LinearLeastSquares):
             coil_batch_size=coil_batch_size,
             transp_nufft=transp_nufft,
         )
-        normal = A.N
-        if coord is None:
-            normal = SenseNormal(mps, weights, coil_batch_size, comm)
-
         self.prior = prior
         self.noise_std = noise_std
         self.normal = A.N

@@ -21,7 +21,9 @@ import math
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
+from sigpy_priors.checks import check_data
 from sigpy_priors.graphreg import GraphReg
+from sigpy_priors.linop import sampling_mask
 
 __all__ = ["BartFISTA", "BartPics", "BART_ORDERS"]
 
@@ -117,10 +119,8 @@ class BartPics(sp.app.App):
             raise ValueError(
                 f"expected 0 < step < 2 and max_iter >= 1, got {step}, {max_iter}."
             )
-        if y.shape != mps.shape:
-            raise ValueError(f"y {y.shape} and mps {mps.shape} must be alike.")
-        sampled = (sp.rss(y, axes=(0,)) > 0).astype(y.real.dtype)
-        A = Sense(mps, weights=sampled)
+        check_data(y, mps)
+        A = Sense(mps, weights=sampling_mask(y))
         adjoint = A.H(y)
         self.proxg = GraphReg(A.ishape, prior, lamda, sigma, peak, strength)
         self.alg = BartFISTA(

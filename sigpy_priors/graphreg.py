@@ -5,7 +5,7 @@ import math
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.prior import DenoiserPrior
+from sigpy_priors.checks import check_denoiser
 
 __all__ = ["GraphReg"]
 
@@ -42,10 +42,7 @@ class GraphReg(sp.prox.Prox):
     """
 
     def __init__(self, shape, prior, lamda, sigma, peak=1.0, strength=1.0):
-        if not isinstance(prior, DenoiserPrior):
-            raise ValueError(
-                f"prior: expected a DenoiserPrior, got {type(prior).__name__}."
-            )
+        check_denoiser(prior)
         if not 0 <= lamda < math.inf:
             raise ValueError(f"lamda must be >= 0 and finite, got {lamda}.")
         if not 0 < peak < math.inf:

@@ -2,7 +2,19 @@
 
 import sigpy as sp
 
-__all__ = ["SenseNormal"]
+__all__ = ["SenseNormal", "sampling_mask"]
+
+
+def sampling_mask(y):
+    """Where Cartesian k-space was sampled: where any coil differs from zero.
+
+    Args:
+        y (array): k-space (coils, ...).
+
+    Returns:
+        array: ones and zeros, shape (...), in the real precision of ``y``.
+    """
+    return (sp.rss(y, axes=(0,)) > 0).astype(y.real.dtype)
 
 
 def _fft_module(xp):

@@ -4,8 +4,8 @@ import math
 
 import sigpy as sp
 
+from sigpy_priors.checks import check_denoiser
 from sigpy_priors.graphreg import GraphReg
-from sigpy_priors.prior import DenoiserPrior
 
 __all__ = ["DenoiserReg", "GraphReg"]
 
@@ -39,10 +39,7 @@ class DenoiserReg(sp.prox.Prox):
     """
 
     def __init__(self, shape, prior, lamda, scale=1.0):
-        if not isinstance(prior, DenoiserPrior):
-            raise ValueError(
-                f"prior: expected a DenoiserPrior, got {type(prior).__name__}."
-            )
+        check_denoiser(prior)
         if not 0 <= lamda < math.inf:
             raise ValueError(f"lamda must be >= 0 and finite, got {lamda}.")
         if not 0 < scale < math.inf:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from sigpy_priors import statistics
 from sigpy_priors.checks import check_data, check_denoiser, check_finite
-from sigpy_priors.linop import SenseNormal
+from sigpy_priors.linop import SenseNormal, sampling_mask
 from sigpy_priors.noise import estimate_noise, estimate_scale
 from sigpy_priors.samplers import METHODS, DataTerm, Denoiser, Noise
 
@@ -124,7 +124,7 @@ class PosteriorSampling(sp.app.App):
         normal = None
         if A is None:
             if weights is None and coord is None:
-                weights = (sp.rss(y, axes=(0,)) > 0).astype(y.real.dtype)
+                weights = sampling_mask(y)
             noise_std = _noise(y, weights, coord, noise_std)
             mps = sp.to_device(mps, self.device)
             if weights is not None:

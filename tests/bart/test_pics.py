@@ -20,17 +20,21 @@ def order(bart):
     return toolbox.version_of(bart).lstrip("v")
 
 
+def sigpy_twin(y, mps, prior, n, bart):
+    """What SigPy computes for the default graph in n iterations of this BART."""
+    levels, strength = default_schedule(prior, n)
+    return BartPics(
+        y, mps, prior, sigma=levels, strength=strength, step=1, max_iter=n,
+        version=order(bart), show_pbar=False,
+    ).run()  # fmt: skip
+
+
 @pytest.mark.parametrize("mask", ["poisson", "1d"])
 @pytest.mark.parametrize("n", [1, 5, 30])
 def test_twin(bart, net_prior, scan, n, mask):
     y, mps = scan((40, 36), mask)
     x = bart_plugin.pics(y, mps, net_prior, max_iter=n, bart=bart)
-    levels, strength = default_schedule(net_prior, n)
-    twin = BartPics(
-        y, mps, net_prior, sigma=levels, strength=strength, step=1, max_iter=n,
-        version=order(bart), show_pbar=False,
-    ).run()  # fmt: skip
-    assert nrmse(x, twin) <= 1e-5
+    assert nrmse(x, sigpy_twin(y, mps, net_prior, n, bart)) <= 1e-5
 
 
 @pytest.fixture(scope="module", params=["Poisson", "1-D"])
@@ -51,12 +55,7 @@ def brain8(request, shared_data):
 def test_twin_on_real_data(bart, brain, brain8, n):
     y, mps = brain8
     x = bart_plugin.pics(y, mps, brain, max_iter=n, bart=bart)
-    levels, strength = default_schedule(brain, n)
-    twin = BartPics(
-        y, mps, brain, sigma=levels, strength=strength, step=1, max_iter=n,
-        version=order(bart), show_pbar=False,
-    ).run()  # fmt: skip
-    assert nrmse(x, twin) <= 1e-5
+    assert nrmse(x, sigpy_twin(y, mps, brain, n, bart)) <= 1e-5
 
 
 @pytest.mark.parametrize("shape", [(38, 33), (27, 44)])
