@@ -49,9 +49,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bart_plugin import contract
-from bart_plugin.graphdef import Graph, Value, dtype_of, translate
-from bart_plugin.graphdef import BATCH
+from bart_plugin.graphdef import BATCH, Graph, Value, dtype_of
 from bart_plugin.protobuf import Shape
+from bart_plugin.translate import translate
 
 __all__ = ["Exported", "export", "annealed"]
 
