@@ -1,17 +1,17 @@
 """Applications: reconstruction with a learned prior. They only assemble."""
 
 import math
+from functools import partial
 
 import numpy as np
 import sigpy as sp
-from sigpy.mri.linop import Sense
 
 from sigpy_priors.alg import HalfQuadraticSplitting
 from sigpy_priors.bartfista import BartPics
 from sigpy_priors.checks import check_data, check_denoiser
-from sigpy_priors.linop import SenseNormal, sampling_mask
-from sigpy_priors.noise import estimate_noise, estimate_scale
+from sigpy_priors.noise import estimate_scale
 from sigpy_priors.prior import DensityPrior
+from sigpy_priors.problem import sense_problem
 from sigpy_priors.prox import DenoiserReg
 from sigpy_priors.sampling import PosteriorSampling
 
@@ -31,9 +31,6 @@ _SIGMA_FIRST = 0.5
 _SIGMA_LAST = 3.0
 _SIGMA_ADMM = 0.1
 _CG_ITER = 8
-# The first image, from which the scale is taken: mildly regularised SENSE.
-_INIT_RHO = 1e-2
-_INIT_ITER = 8
 
 
 def _energy(prior, lamda, scale, x):
@@ -41,13 +38,6 @@ def _energy(prior, lamda, scale, x):
     if not isinstance(prior, DensityPrior):
         return 0.0
     return -lamda * float(prior.log_prob(x / scale).sum())
-
-
-def _mean_over(comm, value):
-    """Mean of a number over the processes of a SigPy communicator."""
-    total = np.array([value, 1.0])
-    comm.allreduce(total)
-    return float(total[0] / total[1])
 
 
 class PriorRecon(sp.app.LinearLeastSquares):
@@ -136,66 +126,32 @@ class PriorRecon(sp.app.LinearLeastSquares):
         if max_iter is not None and max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {max_iter}.")
 
-        if weights is None and coord is None:
-            weights = sampling_mask(y)
-        if noise_std is None:
-            noise_std = estimate_noise(y, weights, coord)
-            if comm is not None:
-                noise_std = _mean_over(comm, noise_std)
-        if not 0 <= noise_std < math.inf:
-            raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
-
-        y, mps = sp.to_device(y, device), sp.to_device(mps, device)
-        if weights is not None:
-            weights = sp.to_device(weights, device)
-            y = y * weights**0.5
-        A = Sense(
-            mps,
-            coord=coord,
-            weights=weights,
-            comm=comm,
-            coil_batch_size=coil_batch_size,
-            transp_nufft=transp_nufft,
-        )
+        self.problem = sense_problem(
+            y, mps, weights, coord, noise_std, device, coil_batch_size, comm,
+            transp_nufft,
+        )  # fmt: skip
         self.prior = prior
-        self.noise_std = noise_std
-        self.normal = A.N
-        if coord is None:
-            self.normal = SenseNormal(mps, weights, coil_batch_size, comm)
-        self.AHy = A.H(y)
-        x = self._prox_data(1 / _INIT_RHO, 0 * self.AHy, 0 * self.AHy, _INIT_ITER)
+        self.noise_std = self.problem.noise_std
+        x = self.problem.first_image()
         self.scale = estimate_scale(x)
         # Noiseless data still need a finite weight.
-        sigma = max(noise_std / self.scale, prior.sigma_range[0], 1e-4)
+        sigma = max(self.noise_std / self.scale, prior.sigma_range[0], 1e-4)
         lamda *= prior.strength * (sigma * self.scale) ** 2 / 2
         if solver == "ADMM":
             # Couple at the noise level where the prior tells most.
             kwargs.setdefault("rho", 2 * lamda / (_SIGMA_ADMM * self.scale) ** 2)
 
         super().__init__(
-            A,
-            y,
+            self.problem.A,
+            self.problem.y,
             x=x,
-            proxg=DenoiserReg(A.ishape, prior, lamda, self.scale),
+            proxg=DenoiserReg(x.shape, prior, lamda, self.scale),
             g=lambda x: _energy(prior, lamda, self.scale, x),
             solver=solver,
             max_iter=max_iter or _MAX_ITER[solver],
             show_pbar=show_pbar and (comm is None or comm.rank == 0),
             **kwargs,
         )
-
-    def _prox_data(self, alpha, z, x, max_iter=_CG_ITER):
-        """Prox of alpha / 2 ||A x - y||^2 at z by conjugate gradients from x."""
-        rho = 1 / alpha
-        alg = sp.alg.ConjugateGradient(
-            lambda v: self.normal(v) + rho * v,
-            self.AHy + rho * z,
-            x.copy(),
-            max_iter=max_iter,
-        )
-        while not alg.done():
-            alg.update()
-        return alg.x
 
     def _get_alg(self):
         if self.solver != "hqs":
@@ -205,7 +161,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         first = max(_SIGMA_FIRST, last)
         self.sigmas = np.geomspace(first, last, self.max_iter)
         self.alg = HalfQuadraticSplitting(
-            self._prox_data, self.proxg, self.x, (nominal / self.sigmas) ** 2
+            partial(self.problem.prox, max_iter=_CG_ITER), self.proxg, self.x, (nominal / self.sigmas) ** 2
         )
 
     def _summarize(self):

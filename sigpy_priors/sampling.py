@@ -3,18 +3,16 @@
 import hashlib
 import inspect
 import math
-import warnings
-from pathlib import Path
 
 import numpy as np
 import sigpy as sp
-from sigpy.mri.linop import Sense
 from tqdm.auto import tqdm
 
 from sigpy_priors import statistics
 from sigpy_priors.checks import check_data, check_denoiser, check_finite
-from sigpy_priors.linop import SenseNormal, sampling_mask
-from sigpy_priors.noise import estimate_noise, estimate_scale
+from sigpy_priors.draws import Draws
+from sigpy_priors.noise import estimate_scale
+from sigpy_priors.problem import Problem, check_noise_std, sense_problem
 from sigpy_priors.samplers import METHODS, DataTerm, Denoiser, Noise
 
 __all__ = ["PosteriorSampling", "sample_volume"]
@@ -28,10 +26,6 @@ _STEPS_PRIOR = 60
 _SIGMA_MIN = 0.2
 _SIGMA_FLOOR = 1e-4
 _CHUNK_CPU = 8  # larger batches are no faster there
-_INIT_RHO = 1e-2
-_INIT_ITER = 8
-_NORM_ITER = 10
-_MISFIT = 10
 
 
 class PosteriorSampling(sp.app.App):
@@ -116,33 +110,21 @@ class PosteriorSampling(sp.app.App):
             if v is not None and v < 1:
                 raise ValueError(f"{name} must be at least 1, got {v}.")
         self.prior, self.method, self.seed = prior, method, int(seed)
-        self.num_samples, self.keep_samples = num_samples, keep_samples
-        self.checkpoint = None if checkpoint is None else Path(checkpoint)
-        self.options = options
+        self.num_samples, self.options = num_samples, options
         self.device = sp.Device(device)
-        y = sp.to_device(y, self.device)
-        normal = None
         if A is None:
-            if weights is None and coord is None:
-                weights = sampling_mask(y)
-            noise_std = _noise(y, weights, coord, noise_std)
-            mps = sp.to_device(mps, self.device)
-            if weights is not None:
-                weights = sp.to_device(weights, self.device)
-                y = y * weights**0.5
-            A = Sense(
-                mps, coord=coord, weights=weights, coil_batch_size=coil_batch_size
+            problem = sense_problem(
+                y, mps, weights, coord, noise_std, self.device, coil_batch_size
             )
-            if coord is None:
-                normal = SenseNormal(mps, weights, coil_batch_size)
-        self.noise_std = float(noise_std)
-        self._assemble(A, y, normal, scale)
+        else:
+            problem = Problem(A, sp.to_device(y, self.device), noise_std)
+        self.noise_std = problem.noise_std
+        self._assemble(problem, scale)
         self._schedule(steps, sigma_max, sigma_min)
         chunk = _CHUNK_CPU if self.device == sp.cpu_device else num_samples
         self.chunk_size = min(chunk_size or chunk, num_samples)
-        self.moments = statistics.OnlineMoments()
-        self._samples = []
-        self._resume()
+        self.draws = Draws(keep_samples, checkpoint, self._fingerprint(keep_samples))
+        self.draws.load(self.device)
         super().__init__(None, show_pbar=show_pbar)
 
     @classmethod
@@ -161,30 +143,26 @@ class PosteriorSampling(sp.app.App):
         """
         return cls(y, prior=prior, A=A, noise_std=noise_std, **kwargs)
 
-    def _assemble(self, A, y, normal, scale):
+    def _assemble(self, problem, scale):
         """Everything in the prior's units: ||A|| = 1, images near 1."""
-        self._y = y
-        # Real-valued data would make CG and noise real.
-        y = y.astype(np.result_type(y.dtype, np.complex64), copy=False)
-        size = _largest_eigenvalue(normal or A.N, y)
-        self.informative = bool(size > 0 and (y != 0).any())
-        size = math.sqrt(size) if size > 0 else 1.0
-        first = DataTerm(A, y, 1.0, normal)
+        size = problem.largest_eigenvalue()
+        self.informative = bool(size > 0 and (problem.y != 0).any())
+        size = size if size > 0 else 1.0
         if scale is None:
             scale = 1.0
             if self.informative:
-                rho = _INIT_RHO * size**2
-                zero = 0 * first.AHy[None]
-                x = first.solve(rho, first.AHy[None] + zero, zero, _INIT_ITER)
-                scale = estimate_scale(x)
+                scale = estimate_scale(problem.first_image(size))
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be > 0 and finite, got {scale}.")
         self.scale = float(scale)
+        norm = math.sqrt(size)
         low = max(self.prior.sigma_range[0], _SIGMA_FLOOR)
         # Noiseless data still need a finite weight.
-        sigma = max(self.noise_std / self.scale / size, low)
-        normal = None if normal is None else normal * (1 / size**2)
-        self.data = DataTerm(A * (1 / size), y / (size * self.scale), sigma, normal)
+        sigma = max(self.noise_std / self.scale / norm, low)
+        self.data = DataTerm(
+            problem.A * (1 / norm), problem.y / (norm * self.scale), sigma,
+            problem.normal * (1 / size),
+        )  # fmt: skip
 
     def _schedule(self, steps, sigma_max, sigma_min):
         low, high = self.prior.sigma_range
@@ -219,24 +197,22 @@ class PosteriorSampling(sp.app.App):
         self._drawn, self.data.normals = 0, 0
         with tqdm(
             total=self.num_samples,
-            initial=self.moments.count,
+            initial=len(self.draws),
             desc=f"{type(self).__name__} ({self.method})",
             unit="sample",
             disable=not self.show_pbar,
         ) as bar:
-            while self.moments.count < self.num_samples:
-                first = self.moments.count
+            while len(self.draws) < self.num_samples:
+                first = len(self.draws)
                 last = min(first + self.chunk_size, self.num_samples)
                 chunk = self._draw(range(first, last))
                 if chunk is None:
                     continue
-                self.moments.update(chunk)
-                if self.keep_samples:
-                    self._samples.append(chunk)
+                self.draws.add(chunk)
                 self._drawn += len(chunk)
-                self._save()
+                self.draws.save()
                 bar.update(len(chunk))
-        return self.samples if self.keep_samples else self.mmse
+        return self.samples if self.draws.keep else self.mmse
 
     def _draw(self, numbers):
         """One chunk, or None where memory ran out and chunks are now smaller."""
@@ -257,76 +233,29 @@ class PosteriorSampling(sp.app.App):
             self.chunk_size = len(numbers) // 2
             return None
 
-    def _fingerprint(self):
+    def _fingerprint(self, keep):
         sha = hashlib.sha256()
         for a in (self.data.y, self.data.AHy):
             sha.update(np.ascontiguousarray(sp.to_device(a, sp.cpu_device)).tobytes())
         rest = (self.method, self.sigmas, self.seed, self.data.sigma, self.scale,
-                self.keep_samples, sorted(self.options.items()), repr(self.prior))
+                keep, sorted(self.options.items()), repr(self.prior))
         sha.update(repr(rest).encode())
         return sha.hexdigest()
-
-    def _save(self):
-        if self.checkpoint is None:
-            return
-        from sigpy_priors.atomic import write_atomic
-
-        arrays = {"fingerprint": self._fingerprint(), **self.moments.state()}
-        if self.keep_samples:
-            arrays["samples"] = self.samples
-        for name in ("mean", "m2", "samples"):
-            if name in arrays:
-                arrays[name] = sp.to_device(arrays[name], sp.cpu_device)
-
-        def write(tmp):
-            with open(tmp, "wb") as f:
-                np.savez(f, **arrays)
-
-        write_atomic(self.checkpoint, write)
-
-    def _resume(self):
-        if self.checkpoint is None or not self.checkpoint.is_file():
-            return
-        try:
-            with np.load(self.checkpoint, allow_pickle=False) as file:
-                saved = dict(file)
-        except (ValueError, OSError, EOFError) as e:
-            raise ValueError(f"{self.checkpoint}: not a checkpoint ({e}).") from e
-        if str(saved.get("fingerprint")) != self._fingerprint():
-            raise ValueError(
-                f"{self.checkpoint}: written for other data, prior or settings; "
-                f"remove it, or name another file."
-            )
-        with self.device:
-            xp = self.device.xp
-            state = {k: xp.asarray(saved[k]) for k in ("mean", "m2")}
-            self.moments.restore(state | {"count": saved["count"]})
-            if self.keep_samples:
-                self._samples = [xp.asarray(saved["samples"])]
 
     @property
     def samples(self):
         """array: samples so far (S, H, W), in the units of the image."""
-        if not self.keep_samples:
-            raise ValueError("samples were not kept: use keep_samples=True.")
-        if not self._samples:
-            raise ValueError("no samples yet: call run().")
-        if len(self._samples) > 1:
-            xp = sp.get_array_module(self._samples[0])
-            self._samples = [xp.concatenate(self._samples)]
-        return self._samples[0][: self.num_samples]
+        return self.draws.samples[: self.num_samples]
 
     @property
     def mmse(self):
         """array: mean of the samples, the minimum-error estimate (H, W)."""
-        if self.moments.mean is None:
-            raise ValueError("no samples yet: call run().")
-        return self.moments.mean.astype(self.data.AHy.dtype)
+        return self.draws.mean.astype(self.data.AHy.dtype)
 
     @property
     def std(self):
         """array: pointwise standard deviation (H, W)."""
-        return self.moments.std.astype(self.data.AHy.real.dtype)
+        return self.draws.moments.std.astype(self.data.AHy.real.dtype)
 
     def interval(self, level=0.9, part="magnitude"):
         """Pointwise credible interval: :func:`statistics.interval`."""
@@ -394,20 +323,6 @@ def sample_volume(y, mps, prior, **kwargs):
         yield app
 
 
-def _largest_eigenvalue(normal, like):
-    """Largest eigenvalue of A^H A by power iteration; 0 for A = 0."""
-    xp = sp.get_array_module(like)
-    x = xp.ones(normal.ishape, like.dtype)
-    x += xp.asarray(np.random.default_rng(0).standard_normal(x.shape))
-    size = 0.0
-    for _ in range(_NORM_ITER):
-        x = normal(x / xp.linalg.norm(x))
-        size = float(xp.linalg.norm(x))
-        if size == 0:
-            break
-    return size
-
-
 def _out_of_memory(error):
     """Memory ran out: numpy's, torch's or cupy's way to say so."""
     text = str(error).lower()
@@ -420,23 +335,8 @@ def _out_of_memory(error):
     )
 
 
-def _noise(y, weights, coord, noise_std):
-    """The given noise level, with a warning if it is far off, or an estimate."""
-    sampled = bool((y != 0).any())
-    if noise_std is None:
-        return estimate_noise(y, weights, coord) if sampled else 0.0
-    estimate = estimate_noise(y, weights, coord) if sampled else 0.0
-    if estimate and not 1 / _MISFIT < noise_std / estimate < _MISFIT:
-        warnings.warn(
-            f"noise_std={noise_std:g} is {noise_std / estimate:.2g} times the "
-            f"estimate from the data, {estimate:g}: intervals will be wrong by as "
-            f"much if the estimate is right.",
-            stacklevel=3,
-        )
-    return noise_std
-
-
 def _check(y, mps, prior, A, coord, noise_std, method, options):
+    """Every argument, before anything is computed."""
     check_denoiser(prior)
     if (A is None) == (mps is None):
         raise ValueError("give either mps or A, and not both.")
@@ -449,6 +349,7 @@ def _check(y, mps, prior, A, coord, noise_std, method, options):
             )
         if noise_std is None:
             raise ValueError("noise_std is needed for a general operator A.")
+        check_noise_std(noise_std)
     else:
         if mps.ndim == 4:
             raise ValueError(
@@ -456,8 +357,6 @@ def _check(y, mps, prior, A, coord, noise_std, method, options):
                 f"sampled slice by slice with sigpy_priors.sampling.sample_volume."
             )
         check_data(y, mps, coord)
-    if noise_std is not None and not 0 <= noise_std < math.inf:
-        raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
     if method not in METHODS:
         raise ValueError(
             f"method must be one of {', '.join(METHODS)}, got {method!r}."

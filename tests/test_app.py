@@ -89,7 +89,7 @@ def test_plain_splitting_with_constant_rho_is_admm(case):
     limits = []
     for rho in (0.02, 0.2):
         alg = HalfQuadraticSplitting(
-            lambda a, z, x: app._prox_data(a, z, x, 30), app.proxg,
+            lambda a, z, x: app.problem.prox(a, z, x, 30), app.proxg,
             app.x.copy(), [rho] * 400,
         )
         while not alg.done():

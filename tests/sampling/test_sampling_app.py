@@ -40,10 +40,10 @@ def test_interrupted_run_keeps_chunks_and_goes_on(oracle, tmp_path, monkeypatch,
     monkeypatch.setitem(METHODS, "mmps", Method(stops, method.steps))
     with pytest.raises(KeyboardInterrupt):
         app.run()
-    assert app.moments.count == 2
+    assert len(app.draws) == 2
     monkeypatch.undo()
     again = oracle.app(**kwargs)
-    assert again.moments.count == 2
+    assert len(again.draws) == 2
     np.testing.assert_array_equal(again.run(), whole)
     with pytest.raises(ValueError, match="other data, prior or settings"):
         oracle.app(**kwargs, seed=9)
