@@ -4,12 +4,11 @@ Where neither a build in the cache nor the means to make one exist, tests that
 need a BART are skipped with one line; under CI they fail instead.
 """
 
-import os
-
 import numpy as np
 import pytest
 import sigpy as sp
 import sigpy.mri as mr
+from ci import unavailable
 
 from bart_plugin import graph_cache, toolbox
 
@@ -25,10 +24,7 @@ def _bart(version):
     try:
         return toolbox.build(version, progress=lambda line: print(line, flush=True))
     except toolbox.BuildError as e:
-        reason = f"no BART {version}: {str(e).splitlines()[0]}"
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        unavailable(f"no BART {version}: {str(e).splitlines()[0]}")
 
 
 @pytest.fixture(scope="session", autouse=True)
