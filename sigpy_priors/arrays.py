@@ -13,6 +13,7 @@ __all__ = [
     "from_torch",
     "to_channels",
     "from_channels",
+    "magnitude",
     "pad_to_multiple",
 ]
 
@@ -74,6 +75,14 @@ def from_channels(x):
     import torch
 
     return torch.view_as_complex(x.permute(0, 2, 3, 1).contiguous())
+
+
+def magnitude(channels):
+    """Magnitude (N, 1, H, W) of real channels (N, 2, H, W).
+
+    Its gradient at zero is zero, where that of a plain square root is NaN.
+    """
+    return channels.square().sum(dim=1, keepdim=True).clamp_min(1e-24).sqrt()
 
 
 def pad_to_multiple(x, multiple):

@@ -15,13 +15,14 @@ class PriorCard(BaseModel):
     Attributes:
         version (int): version of this format.
         name (str): short name.
-        kind (str): "denoiser".
+        kind (str): "denoiser" or "density".
         description (str): one paragraph.
         architecture, options, precond, precond_options: how to build the
             network (:mod:`sigpy_priors.registry`).
         package (str): package that registers the architecture, if not ours.
         sigma_range (tuple of float): trained noise levels, complex standard
-            deviation in units of the image scale.
+            deviation in units of the image scale; None for a density.
+        sigma (float): noise level of the images that a density is of, likewise.
         strength (float): calibrated factor on the prior's weight in
             reconstructions (:class:`sigpy_priors.prior.DenoiserPrior`).
         scale (str): what image magnitude counts as 1.
@@ -34,14 +35,15 @@ class PriorCard(BaseModel):
 
     version: Literal[1] = CARD_VERSION
     name: str = Field(min_length=1)
-    kind: Literal["denoiser"] = "denoiser"
+    kind: Literal["denoiser", "density"] = "denoiser"
     description: str = ""
     architecture: str
     options: dict[str, Any] = {}
-    precond: str = "edm"
+    precond: str | None = "edm"
     precond_options: dict[str, Any] = {}
     package: str | None = None
-    sigma_range: tuple[float, float]
+    sigma_range: tuple[float, float] | None = None
+    sigma: float = Field(0.0, ge=0)
     strength: float = Field(1.0, gt=0)
     scale: str = "99.8th percentile of the image magnitude is 1"
     weights_sha256: str = ""
@@ -57,6 +59,12 @@ class PriorCard(BaseModel):
 
     @model_validator(mode="after")
     def _range(self):
+        if self.kind == "density":
+            if self.sigma_range is not None or self.precond is not None:
+                raise ValueError("a density has no sigma_range and no precond")
+            return self
+        if self.sigma_range is None or self.precond is None:
+            raise ValueError("a denoiser needs sigma_range and precond")
         lo, hi = self.sigma_range
         if not 0 < lo < hi:
             raise ValueError(f"sigma_range must be 0 < low < high, got {(lo, hi)}")

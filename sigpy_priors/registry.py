@@ -18,6 +18,7 @@ GROUP = "sigpy_priors.architectures"
 
 _BUILTIN = {
     "unet": "sigpy_priors.models.unet:UNet",
+    "pixelcnn": "sigpy_priors.models.pixelcnn:PixelCNN",
 }
 
 

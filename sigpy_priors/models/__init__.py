@@ -11,16 +11,20 @@ def build_model(spec, source=None):
 
     Args:
         spec (mapping): ``architecture``, ``options``, ``precond``,
-            ``precond_options``, as in a card or a training config.
+            ``precond_options``, as in a card or a training config; without a
+            preconditioning the network itself is meant.
         source (str or None): package with the architecture, for the message.
 
     Returns:
-        Precond: denoiser of channels (B, C, H, W), per-channel sigma (B,).
+        Precond or Module: denoiser of channels (B, C, H, W), per-channel
+        sigma (B,), or the log-probability of pixels.
 
     Raises:
         ValueError: for unknown names or options that do not fit.
     """
     net = build_network(spec["architecture"], spec["options"], source)
+    if spec["precond"] is None:
+        return net
     if spec["precond"] not in PRECONDS:
         raise ValueError(
             f"unknown preconditioning {spec['precond']!r}, expected one of "

@@ -37,15 +37,18 @@ class ModelConfig(_Strict):
 
     architecture: str = "unet"
     options: dict[str, Any] = {}
-    precond: str = "edm"
+    precond: str | None = Field("edm", description="none for a density")
     precond_options: dict[str, Any] = {}
 
 
 class SigmaConfig(_Strict):
-    """Training noise levels (complex standard deviation): log-normal, clipped."""
+    """Training noise levels (complex standard deviation): log-normal, clipped.
+
+    A density is of images with noise of the one level ``center``.
+    """
 
     center: float = Field(0.08, gt=0)
-    spread: float = Field(1.4, gt=0, description="std of ln(sigma)")
+    spread: float = Field(1.4, ge=0, description="std of ln(sigma)")
     min: float = Field(0.002, gt=0)
     max: float = Field(10.0, gt=0)
 
@@ -88,7 +91,7 @@ class TrainConfig(_Strict):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    kind: Literal["denoiser"] = "denoiser"
+    kind: Literal["denoiser", "density"] = "denoiser"
     seed: int = Field(0, ge=0, lt=2**31)
     data: DataConfig
     model: ModelConfig = ModelConfig()
@@ -99,6 +102,17 @@ class TrainConfig(_Strict):
     checkpoint_every: int = Field(250, ge=1)
     weight_dtype: Literal["float32", "float16"] = "float16"
     card: CardConfig = CardConfig()
+
+    @model_validator(mode="after")
+    def _kinds(self):
+        if self.kind == "density" and (self.sigma.spread or self.model.precond):
+            raise ValueError(
+                "a density is of one noise level and has no preconditioning: set "
+                "sigma.spread: 0 and model.precond: null"
+            )
+        if self.kind == "denoiser" and not (self.sigma.spread and self.model.precond):
+            raise ValueError("a denoiser needs sigma.spread > 0 and a model.precond")
+        return self
 
 
 def load_config(path, **overrides):

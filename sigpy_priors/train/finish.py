@@ -43,34 +43,29 @@ def _hardware(device):
     return f"{processes} x {name}" if processes > 1 else name
 
 
-def write_prior(path, model, config, table, seconds):
+def write_prior(path, model, config, fields, seconds):
     """Write the prior of a finished run.
 
     Args:
         path (str or Path): file to write.
         model (Precond): averaged weights.
         config (TrainConfig): what it was trained with.
-        table (dict or None): validation PSNR in dB by sigma.
+        fields (dict): what the card says by the kind of prior.
         seconds (float): training time.
 
     Returns:
         Path: the file.
     """
     device = next(model.parameters()).device
-    validation = {}
-    if table:
-        rounded = {f"{s:g}": round(v, 2) for s, v in table.items()}
-        validation = {"denoising PSNR in dB by sigma": rounded}
     card = PriorCard(
         **{
             "name": config.name,
             **config.model.model_dump(),
-            "sigma_range": (config.sigma.min, config.sigma.max),
             "config": config.model_dump(mode="json", exclude={"card"}),
             "commit": _commit(),
             "hours": round(seconds / 3600, 2),
             "hardware": _hardware(device),
-            "validation": validation,
+            **fields,
             **config.model_dump()["card"],
         }
     )

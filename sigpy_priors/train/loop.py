@@ -1,19 +1,12 @@
-"""The training loop of denoisers: resumable, and distributed with torchrun.
-
-Loss: EDM's, that is :math:`E \\|D(x_0 + n, \\sigma) - x_0\\|^2 / c_{out}^2`,
-the squared error of the network proper, so that every noise level weighs
-alike (Karras et al. 2022, Section 5).
-"""
+"""The training loop: resumable, and distributed with torchrun."""
 
 import copy
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from sigpy_priors.atomic import remove_leftovers
-from sigpy_priors.models import build_model
 from sigpy_priors.train.checkpoint import (
     read_checkpoint,
     restore_checkpoint,
@@ -23,7 +16,7 @@ from sigpy_priors.train.config import differences, dump_config
 from sigpy_priors.train.datasets import SliceDataset, open_slices
 from sigpy_priors.train.distributed import Processes
 from sigpy_priors.train.finish import write_prior
-from sigpy_priors.train.metrics import denoising_psnr, validation_set
+from sigpy_priors.train.objective import OBJECTIVES
 from sigpy_priors.train.optim import cosine, make_optimizers
 from sigpy_priors.train.progress import Bar, Log
 
@@ -31,7 +24,7 @@ __all__ = ["train"]
 
 
 def train(config, data, out, device=None, workers=0, show_pbar=True):
-    """Train a denoiser; continue where an earlier call was interrupted.
+    """Train a prior; continue where an earlier call was interrupted.
 
     Args:
         config (TrainConfig): what to train on what.
@@ -77,7 +70,8 @@ class _Run:
                 f"by {procs.size} processes."
             )
         torch.manual_seed(config.seed)
-        net = build_model(config.model.model_dump(), config.card.package)
+        self.objective = OBJECTIVES[config.kind](config)
+        net = self.objective.net
         for crop in config.data.crop:
             if crop % net.stride:
                 raise ValueError(
@@ -95,7 +89,7 @@ class _Run:
         dataset = SliceDataset(*slices, config)
         val = None
         if procs.lead and config.data.val:
-            val = validation_set(config, data, self.net.stride)
+            val = self.objective.validation(data)
 
         self.out.mkdir(parents=True, exist_ok=True)
         checkpoint = self.out / "checkpoint.safetensors"
@@ -114,22 +108,23 @@ class _Run:
                 loss = self._advance(model, batch)
                 log.scalar("loss", loss, self.step)
                 last = self.step == config.optim.steps
-                if val and (last or self.step % config.val_every == 0):
-                    table = denoising_psnr(self.ema, *val)
-                    for level, psnr in table.items():
-                        log.scalar(f"psnr/sigma={level:g}", psnr, self.step)
+                if val is not None and (last or self.step % config.val_every == 0):
+                    table = self.objective.validate(self.ema, val)
+                    for name, value in table.items():
+                        log.scalar(name, value, self.step)
                 if last or self.step % config.checkpoint_every == 0:
                     log.flush()
                     if procs.lead:
                         self._save(checkpoint, bar.seconds, len(dataset.images))
                     self.saved = self.step
-                bar.update(loss, table)
+                bar.update(loss, table and self.objective.show(table))
             if not procs.lead:
                 return None
-            if val and table is None:  # it had been finished before
-                table = denoising_psnr(self.ema, *val)
+            if val is not None and table is None:  # it had been finished before
+                table = self.objective.validate(self.ema, val)
             file = self.out / f"{config.name}.safetensors"
-            return write_prior(file, self.ema, config, table, bar.seconds)
+            fields = self.objective.card(table, val)
+            return write_prior(file, self.ema, config, fields, bar.seconds)
 
     def _advance(self, model, batch):
         """One step of the optimisers; returns the loss over all processes."""
@@ -140,7 +135,7 @@ class _Run:
         )
         x, noise, sigma = (t.to(procs.device, non_blocking=True) for t in batch)
         x = x.contiguous(memory_format=torch.channels_last)
-        loss = self._loss(model, x, noise, sigma)
+        loss = self.objective.loss(model, x, noise, sigma)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(
             self.net.parameters(), config.optim.clip
@@ -159,18 +154,6 @@ class _Run:
         _average(self.ema, self.net, config.optim.ema, self.step)
         self.step += 1
         return value
-
-    def _loss(self, model, x, noise, sigma):
-        """EDM loss; ``sigma`` is complex, the network's is per channel."""
-        per_channel = sigma / 2**0.5
-        autocast = nullcontext()
-        if self.config.optim.precision == "bfloat16":
-            autocast = torch.autocast(x.device.type, dtype=torch.bfloat16)
-        with autocast:
-            out = model(x + noise * per_channel[:, None, None, None], per_channel)
-        c_out = self.net.coefficients(per_channel)[1]
-        error = (out.float() - x).square().mean(dim=(1, 2, 3))
-        return (error / c_out**2).mean()
 
     def _save(self, path, seconds, images):
         # Whatever decides the course of the run; the card may be reworded.

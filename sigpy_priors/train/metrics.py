@@ -1,4 +1,4 @@
-"""How well a denoiser denoises: PSNR at fixed noise levels, fixed images."""
+"""How good a network is on fixed images: denoising PSNR, or bits per dimension."""
 
 import math
 
@@ -8,7 +8,13 @@ import torch
 from sigpy_priors.train.augment import complex_crop
 from sigpy_priors.train.datasets import open_slices
 
-__all__ = ["SIGMAS", "validation_set", "denoising_psnr"]
+__all__ = [
+    "SIGMAS",
+    "validation_set",
+    "denoising_psnr",
+    "bits_per_dim",
+    "trivial_bits",
+]
 
 SIGMAS = (0.01, 0.03, 0.1, 0.3)
 
@@ -63,3 +69,60 @@ def denoising_psnr(net, clean, noise, sigmas=SIGMAS):
                 psnr.append(-10 * torch.log10(mse).item())
             table[sigma] = float(np.mean(psnr))
     return table
+
+
+def bits_per_dim(net, images):
+    """Mean negative log-likelihood in bits per real number.
+
+    Args:
+        net (Module): log-probability of pixels, as
+            :class:`sigpy_priors.models.pixelcnn.PixelCNN`.
+        images (Tensor): (N, C, S, S), on the grid of its values.
+
+    Returns:
+        float: bits per dimension.
+    """
+    device = next(net.parameters()).device
+    with torch.no_grad():
+        nats = [-net(x[None].to(device)).mean().item() for x in images]
+    return float(np.mean(nats)) / (math.log(2) * images.shape[1])
+
+
+def trivial_bits(net, images, steps=300):
+    """What models without any context need, fitted to these very images.
+
+    Args:
+        net (Module): its mixture says how values are discretised.
+        images (Tensor): (N, C, S, S), on the grid of its values.
+        steps (int): Adam steps that fit the mixture.
+
+    Returns:
+        dict: name of the model to bits per dimension.
+    """
+    mixture = net.mixture
+    pixels = images.movedim(1, -1).reshape(-1, images.shape[1])
+    dims = math.log(2) * images.shape[1]
+    std, mean = torch.std_mean(pixels, dim=0)
+    normal = torch.distributions.Normal(mean, std)
+    half = mixture.step / 2
+    mass = normal.cdf(pixels + half) - normal.cdf(pixels - half)
+    gaussian = -mass.clamp_min(1e-12).log().sum(-1).mean().item() / dims
+
+    params = torch.zeros(mixture.size)
+    k = mixture.components
+    params[k : k * (1 + mixture.channels)] = 0.5 * torch.randn(
+        k * mixture.channels, generator=torch.Generator().manual_seed(0)
+    )
+    params[k * (1 + mixture.channels) : k * (1 + 2 * mixture.channels)] = math.log(0.1)
+    params.requires_grad_(True)
+    adam = torch.optim.Adam([params], lr=0.05)
+    # Every part of the images alike, and not more than the fit needs.
+    part = pixels[:: max(1, len(pixels) // 20000)]
+    with torch.enable_grad():
+        for _ in range(steps):
+            adam.zero_grad()
+            (-mixture.log_prob(params, part).mean()).backward()
+            adam.step()
+    with torch.no_grad():
+        alone = -mixture.log_prob(params, pixels).mean().item() / dims
+    return {"Gaussian": gaussian, "mixture without context": alone}

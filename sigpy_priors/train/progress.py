@@ -37,11 +37,11 @@ class Bar:
         """Training time so far, earlier parts of the run included."""
         return self._before + time.monotonic() - self._begun
 
-    def update(self, loss, table):
-        """One step is done; ``table`` holds the latest validation or None."""
+    def update(self, loss, figures=None):
+        """One step is done; ``figures``: name and text of the last validation."""
         post = {"loss": f"{loss:.3f}"}
-        if table:
-            post["PSNR"] = "/".join(f"{v:.1f}" for v in table.values())
+        if figures:
+            post[figures[0]] = figures[1]
         self._tqdm.set_postfix(post, refresh=False)
         self._tqdm.update(self._batch)
 

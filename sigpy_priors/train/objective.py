@@ -1,0 +1,148 @@
+r"""What a network is trained for: the loss, and how its progress is judged.
+
+Denoisers: EDM's loss, that is :math:`E \|D(x_0 + n, \sigma) - x_0\|^2 /
+c_{out}^2`, the squared error of the network proper, so that every noise level
+weighs alike (Karras et al. 2022, Section 5).
+
+Densities: the negative log-likelihood in bits per real number of
+:math:`x_0 + n`, with noise of one level. A density without any noise knows
+nothing of the images beside the true ones, so that its gradient would not
+lead there (Vincent 2011, Song & Ermon 2019).
+"""
+
+import math
+from contextlib import nullcontext
+
+import torch
+
+from sigpy_priors import arrays
+from sigpy_priors.models import build_model
+from sigpy_priors.train.metrics import (
+    bits_per_dim,
+    denoising_psnr,
+    trivial_bits,
+    validation_set,
+)
+
+__all__ = ["Objective", "DenoiserObjective", "DensityObjective", "OBJECTIVES"]
+
+
+class Objective:
+    """Abstract: a network and what it is trained for.
+
+    Args:
+        config (TrainConfig): the run.
+
+    Attributes:
+        net (Module): the network, not trained.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self.net = build_model(config.model.model_dump(), config.card.package)
+
+    def loss(self, model, x, noise, sigma):
+        """Loss of a batch.
+
+        Args:
+            model (Module): the network, perhaps wrapped.
+            x (Tensor): clean images (B, 2, H, W).
+            noise (Tensor): unit noise per channel, same shape.
+            sigma (Tensor): complex noise level (B,).
+
+        Returns:
+            Tensor: scalar.
+        """
+        raise NotImplementedError
+
+    def validation(self, data):
+        """What :meth:`validate` needs, made once."""
+        return validation_set(self.config, data, self.net.stride)
+
+    def validate(self, net, val):
+        """Figures of merit, name to value."""
+        raise NotImplementedError
+
+    def show(self, table):
+        """The figures, short, for a progress bar: (name, text)."""
+        raise NotImplementedError
+
+    def card(self, table, val):
+        """Fields of the card that this kind of prior has."""
+        raise NotImplementedError
+
+    def _autocast(self, device):
+        if self.config.optim.precision == "bfloat16":
+            return torch.autocast(device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+
+class DenoiserObjective(Objective):
+    """EDM loss; PSNR of denoised validation slices."""
+
+    def loss(self, model, x, noise, sigma):
+        per_channel = sigma / 2**0.5
+        with self._autocast(x.device):
+            out = model(x + noise * per_channel[:, None, None, None], per_channel)
+        c_out = self.net.coefficients(per_channel)[1]
+        error = (out.float() - x).square().mean(dim=(1, 2, 3))
+        return (error / c_out**2).mean()
+
+    def validate(self, net, val):
+        table = denoising_psnr(net, *val)
+        return {f"psnr/sigma={level:g}": v for level, v in table.items()}
+
+    def show(self, table):
+        return "PSNR", "/".join(f"{v:.1f}" for v in table.values())
+
+    def card(self, table, val):
+        validation = {}
+        if table:
+            rounded = {k.partition("=")[2]: round(v, 2) for k, v in table.items()}
+            validation = {"denoising PSNR in dB by sigma": rounded}
+        sigma = self.config.sigma
+        return {"sigma_range": (sigma.min, sigma.max), "validation": validation}
+
+
+class DensityObjective(Objective):
+    """Negative log-likelihood; bits per dimension of validation slices."""
+
+    def _images(self, x, noise, sigma):
+        """What the density is of: noisy images on the grid of its values."""
+        x = x + noise * (sigma / 2**0.5)[:, None, None, None]
+        if self.net.channels == 1:
+            x = arrays.magnitude(x)
+        return self.net.mixture.quantize(x)
+
+    def loss(self, model, x, noise, sigma):
+        with self._autocast(x.device):
+            log_prob = model(self._images(x, noise, sigma))
+        return -log_prob.mean() / (math.log(2) * self.net.channels)
+
+    def validation(self, data):
+        clean, noise = super().validation(data)
+        sigma = torch.full((len(clean),), self.config.sigma.center)
+        return self._images(clean, noise, sigma)
+
+    def validate(self, net, val):
+        return {"bits_per_dim": bits_per_dim(net, val)}
+
+    def show(self, table):
+        return "bits/dim", f"{table['bits_per_dim']:.3f}"
+
+    def card(self, table, val):
+        validation = {}
+        if table:
+            # Fitted to the validation slices themselves: the best they can do.
+            table = {"PixelCNN": table["bits_per_dim"], **trivial_bits(self.net, val)}
+            rounded = {k: round(v, 3) for k, v in table.items()}
+            validation = {"bits per dimension": rounded}
+        return {
+            "kind": "density",
+            "sigma_range": None,
+            "sigma": self.config.sigma.center,
+            "validation": validation,
+        }
+
+
+OBJECTIVES = {"denoiser": DenoiserObjective, "density": DensityObjective}
