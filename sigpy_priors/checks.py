@@ -2,18 +2,28 @@
 
 import sigpy as sp
 
-from sigpy_priors.prior import DenoiserPrior
+from sigpy_priors.prior import DenoiserPrior, DensityPrior, Prior
 
-__all__ = ["check_denoiser", "check_finite", "check_data"]
+__all__ = ["check_denoiser", "check_density", "check_finite", "check_data"]
+
+
+def _check_kind(prior, kind):
+    if not isinstance(prior, kind):
+        raise ValueError(
+            f"prior: expected a {kind.__name__}, got "
+            f"{prior if isinstance(prior, Prior) else type(prior).__name__}; "
+            f"load one with sigpy_priors.load_prior."
+        )
 
 
 def check_denoiser(prior):
     """Raise a ValueError unless ``prior`` is a denoiser prior."""
-    if not isinstance(prior, DenoiserPrior):
-        raise ValueError(
-            f"prior: expected a DenoiserPrior, got {type(prior).__name__}; "
-            f"load one with sigpy_priors.load_prior."
-        )
+    _check_kind(prior, DenoiserPrior)
+
+
+def check_density(prior):
+    """Raise a ValueError unless ``prior`` is a density prior."""
+    _check_kind(prior, DensityPrior)
 
 
 def check_finite(name, v):

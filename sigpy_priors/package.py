@@ -38,7 +38,7 @@ def save_prior(path, model, card, dtype="float32"):
 
     Args:
         path (str or Path): file to write; replaced atomically.
-        model (Precond): the denoiser that ``card`` describes.
+        model (Module): the network that ``card`` describes.
         card (PriorCard): its digest of the weights is filled in.
         dtype (str): "float32" or "float16" storage; it is computed in the
             precision of the image either way.
@@ -124,6 +124,7 @@ def load_prior(name):
     import torch
 
     from sigpy_priors.models import build_model
+    from sigpy_priors.density import NetworkDensity
     from sigpy_priors.prior import NetworkPrior
 
     path = bundled().get(str(name), name)
@@ -148,4 +149,5 @@ def load_prior(name):
         raise ValueError(
             f"{path}: the card describes another network than the weights: {e}"
         ) from e
-    return NetworkPrior(model, card)
+    kinds = {"denoiser": NetworkPrior, "density": NetworkDensity}
+    return kinds[card.kind](model, card)

@@ -127,7 +127,13 @@ class DenoiserPrior(Prior):
 
 
 class DensityPrior(Prior):
-    """Abstract: a prior known through its log-density."""
+    """Abstract: a prior known through its log-density.
+
+    Attributes:
+        strength (float): as for a :class:`DenoiserPrior`.
+    """
+
+    strength = 1.0
 
     @abc.abstractmethod
     def log_prob(self, x):
@@ -139,6 +145,17 @@ class DensityPrior(Prior):
         Returns:
             array: real, shape (...).
         """
+
+    def log_prob_and_grad(self, x):
+        """Both at once, which networks do in one pass.
+
+        Args:
+            x (array): images (..., H, W), complex.
+
+        Returns:
+            tuple: :meth:`log_prob` and :meth:`grad_log_prob`.
+        """
+        return self.log_prob(x), self.grad_log_prob(x)
 
     @abc.abstractmethod
     def grad_log_prob(self, x):
@@ -153,28 +170,16 @@ class DensityPrior(Prior):
         """
 
 
-class NetworkPrior(DenoiserPrior):
-    """A torch network of two real channels as a prior over complex images.
-
-    Here, and nowhere else, the complex sigma becomes sigma / sqrt(2) per
-    channel, and images are padded to the network's multiple.
+class TorchModel:
+    """A torch module in evaluation mode, on every device that asks for it.
 
     Args:
-        model (Precond): denoiser of (N, 2, H, W) and per-channel sigma (N,).
-        card (PriorCard or None): what it was trained on.
-        sigma_range (tuple of float or None): trained complex noise levels;
-            default from the card.
+        model (Module): the network.
     """
 
-    def __init__(self, model, card=None, sigma_range=None):
+    def __init__(self, model):
         self.model = model.eval().requires_grad_(False)
         self._copies = {}
-        self.card = card
-        if card is not None:
-            self.strength = card.strength
-            sigma_range = sigma_range or card.sigma_range
-        if sigma_range is not None:
-            self.sigma_range = tuple(sigma_range)
 
     def to(self, device, dtype):
         """The network on a device, in a real precision; copies are kept."""
@@ -188,6 +193,29 @@ class NetworkPrior(DenoiserPrior):
             # Measured: convolutions run fastest with the channels last.
             self._copies[key] = model.to(memory_format=torch.channels_last)
         return self._copies[key]
+
+
+class NetworkPrior(TorchModel, DenoiserPrior):
+    """A torch network of two real channels as a prior over complex images.
+
+    Here, and nowhere else, the complex sigma becomes sigma / sqrt(2) per
+    channel, and images are padded to the network's multiple.
+
+    Args:
+        model (Precond): denoiser of (N, 2, H, W) and per-channel sigma (N,).
+        card (PriorCard or None): what it was trained on.
+        sigma_range (tuple of float or None): trained complex noise levels;
+            default from the card.
+    """
+
+    def __init__(self, model, card=None, sigma_range=None):
+        super().__init__(model)
+        self.card = card
+        if card is not None:
+            self.strength = card.strength
+            sigma_range = sigma_range or card.sigma_range
+        if sigma_range is not None:
+            self.sigma_range = tuple(sigma_range)
 
     def _denoise(self, x, sigma):
         import torch

@@ -44,7 +44,9 @@ class ShiftedConv(nn.Conv2d):
         if at is None:
             return super().forward(F.pad(x, self.pad))
         window = at.window(self, x)
-        return None if window is None else F.conv2d(window, self.weight, self.bias)
+        if window is None:
+            return None
+        return F.conv2d(window, self.weight, self.bias, self.stride)
 
 
 def _down(c_in, c_out, stride=1):
@@ -152,8 +154,12 @@ class PixelCNN(nn.Module):
         bound (float): they are spread from ``-bound`` to ``bound``, in units
             of the image scale.
 
-    Height and width of the input must be multiples of ``stride``.
+    Attributes:
+        mixture (LogisticMixture): distribution of a pixel.
+        stride (int): 1, images of any size are taken.
     """
+
+    stride = 1
 
     def __init__(
         self,
@@ -171,7 +177,7 @@ class PixelCNN(nn.Module):
                 f"got {nr_filters} and {nr_resnet}."
             )
         self.channels = channels
-        self.stride = 2 ** (len(nr_filters) - 1)
+        self.multiple = 2 ** (len(nr_filters) - 1)  # to which images are padded
         self.mixture = LogisticMixture(channels, nr_logistic_mix, levels, bound)
         # A channel of ones tells where the image ends.
         c, width = channels + 1, nr_filters[0]
@@ -191,14 +197,12 @@ class PixelCNN(nn.Module):
 
     def params(self, x):
         """Mixture parameters (B, H, W, size) of every pixel, given those before."""
-        x = self.with_ones(x)
+        height, width = x.shape[-2:]
+        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         _, side = self.rows(self.head_rows(x))
         h, _ = self.pixels(self.head_above(x) + self.head_left(x), side)
-        return self.tail(F.elu(h).permute(0, 2, 3, 1))
-
-    def with_ones(self, x):
-        """The input of the first layers."""
-        return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        return self.tail(F.elu(h[..., :height, :width]).permute(0, 2, 3, 1))
 
     def forward(self, x):
         """Log-probability in nats of every pixel (B, H, W) of (B, C, H, W)."""

@@ -1,0 +1,152 @@
+r"""An autoregressive network as a density over images.
+
+A network of two channels models the real and imaginary part; one of a single
+channel the magnitude, :math:`\log p(|x|)`, which says nothing of the phase.
+
+The density is that of images with complex noise of the level that its card
+states: only with noise does its gradient lead from a bad image to a good one.
+"""
+
+import math
+
+from sigpy_priors import arrays
+from sigpy_priors.prior import DensityPrior, TorchModel
+
+__all__ = ["NetworkDensity"]
+
+
+class NetworkDensity(TorchModel, DensityPrior):
+    """A torch network with an exact likelihood as a prior.
+
+    Args:
+        model (Module): log-probability in nats of every pixel (N, H, W) of
+            channels (N, C, H, W), with an attribute ``channels``, as
+            :class:`sigpy_priors.models.pixelcnn.PixelCNN`.
+        card (PriorCard or None): what it was trained on.
+    """
+
+    def __init__(self, model, card=None):
+        super().__init__(model)
+        self.card = card
+        if card is not None:
+            self.strength = card.strength
+
+    def log_prob(self, x):
+        """Log-probability of the image on the network's grid of values, in nats.
+
+        Between the values of the grid it is a continuous function.
+
+        Args:
+            x (array): images (..., H, W), complex, at the prior's scale.
+
+        Returns:
+            array: float64, shape (...).
+
+        Raises:
+            ValueError: if ``x`` is no complex image, or not finite.
+        """
+        import torch
+
+        z = self._tensor(x)
+        with torch.set_grad_enabled(z.requires_grad):
+            value = self._nats(arrays.to_channels(self._flat(z)))
+        return arrays.from_torch(value.reshape(z.shape[:-2]), x)
+
+    def log_prob_and_grad(self, x):
+        """Log-probability, and its gradient from the same pass.
+
+        Args:
+            x (array): images (..., H, W), complex.
+
+        Returns:
+            tuple: arrays as of :meth:`log_prob` and :meth:`grad_log_prob`.
+        """
+        import torch
+
+        z = self._tensor(x).detach()
+        with torch.enable_grad():
+            channels = arrays.to_channels(self._flat(z)).requires_grad_(True)
+            value = self._nats(channels)
+            (grad,) = torch.autograd.grad(value.sum(), channels)
+        return (
+            arrays.from_torch(value.detach().reshape(z.shape[:-2]), x),
+            arrays.from_torch(arrays.from_channels(grad).reshape(z.shape), x),
+        )
+
+    def grad_log_prob(self, x):
+        r"""Gradient :math:`2 \partial \log p / \partial \bar x`; zero where a
+        magnitude prior meets x = 0.
+
+        Args:
+            x (array): images (..., H, W), complex.
+
+        Returns:
+            array: like ``x``.
+        """
+        return self.log_prob_and_grad(x)[1]
+
+    def bits_per_dim(self, x):
+        """Negative log-likelihood in bits per real number.
+
+        Args:
+            x (array): images (..., H, W), complex.
+
+        Returns:
+            array: shape (...); numbers are the pixels' real and imaginary
+            parts, or their magnitudes.
+        """
+        dims = x.shape[-1] * x.shape[-2] * self.model.channels
+        return -self.log_prob(x) / (math.log(2) * dims)
+
+    def sample(self, shape, n=1, seed=0, show_pbar=True):
+        """Draw images from the prior, pixel after pixel.
+
+        Args:
+            shape (tuple of int): image shape (H, W).
+            n (int): number of images.
+            seed (int): random seed.
+            show_pbar (bool): progress bar over rows.
+
+        Returns:
+            array: numpy, (n, H, W), complex64; magnitudes of a magnitude prior.
+        """
+        import torch
+
+        from sigpy_priors.models.ancestral import ancestral_sample
+
+        if len(shape) != 2 or min(shape) < 1 or n < 1:
+            raise ValueError(f"expected a shape (H, W) and n >= 1, got {shape}, {n}.")
+        mixture = self.model.mixture
+        generator = torch.Generator().manual_seed(seed)
+        size = (n, *shape, mixture.components + mixture.channels)
+        # The ends of (0, 1) would be drawn at infinity.
+        noise = torch.rand(size, generator=generator).clamp(1e-6, 1 - 1e-6)
+        model = self.to("cpu", torch.float32)
+        channels = ancestral_sample(model, tuple(shape), noise, show_pbar)
+        if self.model.channels == 1:
+            channels = torch.cat([channels, torch.zeros_like(channels)], dim=1)
+        return arrays.from_channels(channels).numpy()
+
+    def _nats(self, channels):
+        """Log-probability of tensors (N, 2, H, W)."""
+        import torch
+
+        model = self.to(channels.device, channels.dtype)
+        if model.channels == 1:
+            channels = arrays.magnitude(channels)
+        self.evaluations += len(channels)
+        channels = channels.contiguous(memory_format=torch.channels_last)
+        return model(channels).double().sum(dim=(1, 2))
+
+    def _tensor(self, x):
+        import torch
+
+        self._check(x)
+        z = arrays.to_torch(x)
+        if not torch.isfinite(torch.view_as_real(z.resolve_conj())).all():
+            raise ValueError(f"{self!r}: the image has NaN or infinite values.")
+        return z
+
+    @staticmethod
+    def _flat(z):
+        return z.reshape((-1,) + z.shape[-2:])
