@@ -5,7 +5,7 @@ import math
 import sigpy as sp
 from sigpy.alg import Alg
 
-__all__ = ["HalfQuadraticSplitting"]
+__all__ = ["HalfQuadraticSplitting", "SpaRSA"]
 
 
 class HalfQuadraticSplitting(Alg):
@@ -71,3 +71,79 @@ class HalfQuadraticSplitting(Alg):
         self.u += self.x - self.z
         sp.copyto(self.x, self.proxf(1 / rho, self.z - self.u, self.x))
         self.resid = float(xp.linalg.norm(self.x - self.z))
+
+
+# Backtracking: growth of rho, fraction of the decrease that a quadratic would
+# give, and trials before the iteration is at its limit of precision.
+_GROWTH = 3.0
+_DECREASE = 1e-2
+_TRIALS = 12
+
+
+class SpaRSA(Alg):
+    r"""Proximal gradient with Barzilai-Borwein steps, objective never rising.
+
+    Minimises :math:`f(x) + g(x)` where f has a prox and g a gradient, and
+    may be non-convex:
+
+    .. math::
+        x_{k+1} = \text{prox}_{f / \rho_k}(x_k - \nabla g(x_k) / \rho_k), \qquad
+        \rho_{k+1} = \frac{\text{Re} \langle s_k, \nabla g(x_{k+1}) -
+        \nabla g(x_k) \rangle}{\|s_k\|^2}, \quad s_k = x_{k+1} - x_k
+
+    :math:`\rho_k` grows until the objective has fallen enough; where no
+    :math:`\rho_k` lets it fall any more, the iterations end.
+
+    Args:
+        f (function): x to the value of f.
+        proxf (function): maps (alpha, z, x) to prox of alpha f at z; x is a
+            start for iterative ones.
+        g (function): x to value and gradient of g.
+        x (array): initial image, overwritten.
+        rho (float): first :math:`\rho`, about the curvature of g.
+        max_iter (int): maximum number of iterations.
+
+    Attributes:
+        x (array): solution.
+        objective (float): :math:`f(x) + g(x)`.
+        resid (float): norm of the last step.
+
+    References:
+        Wright, S. J., Nowak, R. D., & Figueiredo, M. A. T. (2009). Sparse
+        reconstruction by separable approximation. IEEE TSP, 57(7), 2479-2493.
+    """
+
+    def __init__(self, f, proxf, g, x, rho=1.0, max_iter=30):
+        self.f, self.proxf, self.g = f, proxf, g
+        self.x = x
+        self.rho = rho
+        self.resid = math.inf
+        self.stuck = False
+        self.value, self.grad = g(x)
+        self.objective = f(x) + self.value
+        super().__init__(max_iter)
+
+    def _update(self):
+        xp = sp.get_array_module(self.x)
+        for _ in range(_TRIALS):
+            new = self.proxf(1 / self.rho, self.x - self.grad / self.rho, self.x)
+            step = new - self.x
+            size = float(xp.linalg.norm(step)) ** 2
+            value, grad = self.g(new)
+            objective = self.f(new) + value
+            if objective <= self.objective - _DECREASE * self.rho / 2 * size:
+                break
+            self.rho *= _GROWTH
+        else:
+            self.stuck = True
+            return
+        curvature = float(xp.vdot(step, grad - self.grad).real) / max(size, 1e-30)
+        # Where g is not convex, the last curvature still says more than none.
+        if curvature > 0:
+            self.rho = min(max(curvature, self.rho / 10), self.rho * 10)
+        sp.copyto(self.x, new)
+        self.value, self.grad, self.objective = value, grad, objective
+        self.resid = size**0.5
+
+    def _done(self):
+        return self.stuck or super()._done()

@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.alg import HalfQuadraticSplitting
+from sigpy_priors.alg import HalfQuadraticSplitting, SpaRSA
 from sigpy_priors.bartfista import BartPics
-from sigpy_priors.checks import check_data, check_denoiser
+from sigpy_priors.checks import check_data, check_prior
 from sigpy_priors.noise import estimate_scale
-from sigpy_priors.prior import DensityPrior
+from sigpy_priors.prior import DenoiserPrior, DensityPrior
 from sigpy_priors.problem import sense_problem
-from sigpy_priors.prox import DenoiserReg
+from sigpy_priors.prox import DenoiserReg, LogPriorReg
 from sigpy_priors.sampling import PosteriorSampling
 
 __all__ = ["PriorRecon", "PosteriorSampling", "BartPics"]
@@ -20,6 +20,7 @@ __all__ = ["PriorRecon", "PosteriorSampling", "BartPics"]
 # Solvers and their default iterations.
 _MAX_ITER = {
     "hqs": 8,
+    "SpaRSA": 30,
     "GradientMethod": 50,
     "ADMM": 30,
     "PrimalDualHybridGradient": 100,
@@ -31,13 +32,6 @@ _SIGMA_FIRST = 0.5
 _SIGMA_LAST = 3.0
 _SIGMA_ADMM = 0.1
 _CG_ITER = 8
-
-
-def _energy(prior, lamda, scale, x):
-    """-lamda log p(x), or 0 for a prior that is known by its denoiser only."""
-    if not isinstance(prior, DensityPrior):
-        return 0.0
-    return -lamda * float(prior.log_prob(x / scale).sum())
 
 
 class PriorRecon(sp.app.LinearLeastSquares):
@@ -58,16 +52,18 @@ class PriorRecon(sp.app.LinearLeastSquares):
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
         mps (array): sensitivity maps (coils, H, W).
-        prior (DenoiserPrior): learned prior.
+        prior (DenoiserPrior or DensityPrior): learned prior.
         lamda (float or None): strength of the prior relative to the
             statistically right one; None is 1.
         weights (float or array): weights for data consistency.
         coord (None or array): coordinates.
         noise_std (float or None): standard deviation of the complex noise of
             ``y``; None estimates it.
-        solver (str): "hqs" for annealed half-quadratic splitting, else a
-            solver of :class:`sigpy.app.LinearLeastSquares`:
-            "GradientMethod", "ADMM" or "PrimalDualHybridGradient".
+        solver (str or None): "hqs" for annealed half-quadratic splitting,
+            the default with a denoiser; "SpaRSA", which needs a density and
+            is the default with it; or one of
+            :class:`sigpy.app.LinearLeastSquares`: "GradientMethod", "ADMM"
+            or "PrimalDualHybridGradient".
         max_iter (int or None): iterations; None for the solver's default.
         device (Device): device to perform reconstruction.
         coil_batch_size (int): batch size to process coils.
@@ -82,7 +78,8 @@ class PriorRecon(sp.app.LinearLeastSquares):
         scale (float): magnitude that the prior sees as 1.
         sigmas (array): annealed noise levels of "hqs", relative to the scale.
         objective_values (list): with ``save_objective_values``: the objective
-            above for a prior that has a density too, else its data term.
+            above for a prior that has a density, else its data term.
+        prior_values (list): the prior's part of it, zero without a density.
 
     Raises:
         ValueError: if data and maps are not finite, are zero or do not fit
@@ -103,7 +100,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         weights=None,
         coord=None,
         noise_std=None,
-        solver="hqs",
+        solver=None,
         max_iter=None,
         device=sp.cpu_device,
         coil_batch_size=None,
@@ -112,17 +109,22 @@ class PriorRecon(sp.app.LinearLeastSquares):
         transp_nufft=False,
         **kwargs,
     ):
-        check_denoiser(prior)
+        check_prior(prior)
         check_data(y, mps, coord)
         if not sp.get_array_module(y).any(y):
             raise ValueError("y: all values are zero, nothing to reconstruct.")
         lamda = 1.0 if lamda is None else lamda
         if not 0 < lamda < math.inf:
             raise ValueError(f"lamda must be > 0 and finite, got {lamda}.")
+        denoises = isinstance(prior, DenoiserPrior)
+        solver = solver or ("hqs" if denoises else "SpaRSA")
         if solver not in _MAX_ITER:
             raise ValueError(
                 f"solver must be one of {', '.join(_MAX_ITER)}, got {solver!r}."
             )
+        needs = {"hqs": DenoiserPrior, "SpaRSA": DensityPrior}.get(solver, object)
+        if not isinstance(prior, needs):
+            raise ValueError(f"solver {solver!r} needs a {needs.__name__}, got {prior}.")
         if max_iter is not None and max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {max_iter}.")
 
@@ -135,25 +137,59 @@ class PriorRecon(sp.app.LinearLeastSquares):
         x = self.problem.first_image()
         self.scale = estimate_scale(x)
         # Noiseless data still need a finite weight.
-        sigma = max(self.noise_std / self.scale, prior.sigma_range[0], 1e-4)
+        sigma = max(self.noise_std / self.scale, 1e-4)
+        if denoises:
+            sigma = max(sigma, prior.sigma_range[0])
         lamda *= prior.strength * (sigma * self.scale) ** 2 / 2
         if solver == "ADMM":
             # Couple at the noise level where the prior tells most.
             kwargs.setdefault("rho", 2 * lamda / (_SIGMA_ADMM * self.scale) ** 2)
 
+        prox = DenoiserReg if denoises else LogPriorReg
+        self.comm = comm
+        self.prior_values = []
         super().__init__(
             self.problem.A,
             self.problem.y,
             x=x,
-            proxg=DenoiserReg(x.shape, prior, lamda, self.scale),
-            g=lambda x: _energy(prior, lamda, self.scale, x),
+            proxg=prox(x.shape, prior, lamda, scale=self.scale),
+            g=self._prior_value,
             solver=solver,
             max_iter=max_iter or _MAX_ITER[solver],
             show_pbar=show_pbar and (comm is None or comm.rank == 0),
             **kwargs,
         )
 
+    def _prior_value(self, x):
+        r""":math:`-\lambda \log p(x / s)`; SigPy asks once for every objective."""
+        value = 0.0
+        if isinstance(self.prior, DensityPrior):
+            value = -self.proxg.lamda * float(self.prior.log_prob(x / self.scale).sum())
+        self.prior_values.append(value)
+        return value
+
+    def _prior_value_and_grad(self, x):
+        value, grad = self.prior.log_prob_and_grad(x / self.scale)
+        lamda = self.proxg.lamda
+        return -lamda * float(value.sum()), -lamda / self.scale * grad
+
+    def _data_value(self, x):
+        resid = self.A(x) - self.y
+        value = np.array([0.5 * float(sp.get_array_module(x).linalg.norm(resid)) ** 2])
+        if self.comm is not None:  # every process has some of the coils
+            self.comm.allreduce(value)
+        return float(value[0])
+
     def _get_alg(self):
+        if self.solver == "SpaRSA":
+            self.alg = SpaRSA(
+                self._data_value,
+                partial(self.problem.prox, max_iter=_CG_ITER),
+                self._prior_value_and_grad,
+                self.x,
+                max_iter=self.max_iter,
+            )
+            return
         if self.solver != "hqs":
             return super()._get_alg()
         nominal = math.sqrt(2 * self.proxg.lamda) / self.scale  # where rho = 1

@@ -4,16 +4,22 @@ import sigpy as sp
 
 from sigpy_priors.prior import DenoiserPrior, DensityPrior, Prior
 
-__all__ = ["check_denoiser", "check_density", "check_finite", "check_data"]
+__all__ = ["check_prior", "check_denoiser", "check_density", "check_finite", "check_data"]
 
 
-def _check_kind(prior, kind):
-    if not isinstance(prior, kind):
+def _check_kind(prior, kinds):
+    if not isinstance(prior, kinds):
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
         raise ValueError(
-            f"prior: expected a {kind.__name__}, got "
+            f"prior: expected a {' or '.join(k.__name__ for k in kinds)}, got "
             f"{prior if isinstance(prior, Prior) else type(prior).__name__}; "
             f"load one with sigpy_priors.load_prior."
         )
+
+
+def check_prior(prior):
+    """Raise a ValueError unless ``prior`` is a denoiser or a density."""
+    _check_kind(prior, (DenoiserPrior, DensityPrior))
 
 
 def check_denoiser(prior):

@@ -50,9 +50,9 @@ def add_parser(commands):
     p.add_argument("--lamda", type=float, metavar="L", help="strength of the prior [1]")
     p.add_argument(
         "--solver",
-        default="hqs",
         metavar="NAME",
-        help="hqs, ADMM, GradientMethod or PrimalDualHybridGradient [hqs]",
+        help="hqs, SpaRSA, ADMM, GradientMethod or PrimalDualHybridGradient "
+        "[hqs with a denoiser, SpaRSA with a density]",
     )
     p.add_argument(
         "--max-iter", type=int, metavar="N", help="iterations [the solver's]"
