@@ -49,6 +49,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bart_plugin import contract
+from bart_plugin.density import loss_module, write_loss
 from bart_plugin.graphdef import BATCH, Graph, Value, dtype_of
 from bart_plugin.protobuf import Shape
 from bart_plugin.translate import translate
@@ -60,6 +61,8 @@ PEAK = 1.0
 # Measured on undersampled brain data, see tests/benchmarks/bart_pics.py.
 ANNEALING = (0.3, 0.008)
 STRENGTH = 0.0035
+# For a density of complex images (Luo et al. 2020).
+PUBLISHED_LAMDA = 0.6
 
 
 class Exported(NamedTuple):
@@ -172,11 +175,8 @@ def prox_graph(module, shape, levels, peak=PEAK, strength=1.0):
         bytes: the file.
     """
     kind = np.float32
-    graph = Graph()
-    u = _placeholder(graph, "input_0", shape)
-    _placeholder(graph, "grad_ys_0", (2,))
+    graph, u = _prox_inputs(shape)
     graph.const(np.array([0, 0], kind), name="output_0")
-    graph.const(np.bytes_(b"unused"), name="save/Const")
     h, w = shape[-3:-1]
     batch = int(np.prod(shape[:-3]))
     strength = _strengths(strength, levels)
@@ -195,9 +195,41 @@ def prox_graph(module, shape, levels, peak=PEAK, strength=1.0):
     )
     gradient = graph.add("Sub", images, denoised, dtype=kind)
     gradient = graph.add("Mul", gradient, strength, dtype=kind)
-    gradient = graph.reshape(gradient, shape, kind)
+    return _with_gradient(graph, gradient, shape)
+
+
+def loss_graph(module, shape):
+    """GraphDef of a density for ``pics -R TF:`` and ``nlinv -R TF:``.
+
+    Args:
+        module (DensityLoss): from :func:`bart_plugin.density.loss_module`.
+        shape (tuple of int): of ``input_0``.
+
+    Returns:
+        bytes: the file.
+    """
+    kind = np.float32
+    graph, u = _prox_inputs(shape)
+    graph.add("NoOp", name="save/restore_all")
+    images = (int(np.prod(shape[:-3])), *shape[-3:-1])
+    u = graph.reshape(u, (*images, 2), kind)
+    loss, gradient = write_loss(graph, module, u, images)
+    graph.add("Identity", loss, dtype=kind, name="output_0")
+    return _with_gradient(graph, gradient, shape)
+
+
+def _prox_inputs(shape):
+    graph = Graph()
+    u = _placeholder(graph, "input_0", shape)
+    _placeholder(graph, "grad_ys_0", (2,))
+    graph.const(np.bytes_(b"unused"), name="save/Const")
+    return graph, u
+
+
+def _with_gradient(graph, gradient, shape):
+    gradient = graph.reshape(gradient, shape, np.float32)
     for name in ("grad_0", "grad_0_0"):
-        graph.add("Identity", gradient, dtype=kind, name=name)
+        graph.add("Identity", gradient, dtype=np.float32, name=name)
     return graph.serialize()
 
 
@@ -237,7 +269,9 @@ def export(
     Neither TensorFlow nor BART is needed.
 
     Args:
-        prior (Prior or str): a network or Gaussian prior, or its name.
+        prior (Prior or str): a network or Gaussian prior, or its name. Of a
+            density the loss is written with its gradient
+            (:mod:`bart_plugin.density`).
         path (str or Path): where to write, without ending; ``sample`` writes
             TorchScript if it ends on ".pt".
         shape (sequence of int): (H, W), as SigPy has the image; BART's
@@ -266,6 +300,7 @@ def export(
     """
     from bart_plugin.denoiser import as_module
     from bart_plugin.torchscript import write_torchscript
+    from sigpy_priors.prior import DenoiserPrior
 
     if isinstance(prior, (str, Path)):
         from sigpy_priors.package import load_prior
@@ -279,9 +314,12 @@ def export(
     path = Path(path)
     full = contract.image_shape(shape, slices, maps)
     shape = tuple(int(n) for n in shape)
-    module = as_module(prior)
+    density = not isinstance(prior, DenoiserPrior)
+    module = loss_module(prior, peak) if density else as_module(prior)
     how = {"kind": kind, "image": list(shape), "input_0": list(full)}
     if kind == "sample":
+        if density:
+            raise ValueError("bart sample takes denoisers, and this is a density.")
         if sigma is not None or (slices, maps) != (1, 1):
             raise ValueError("bart sample sets sigma itself, and takes one slice.")
         torchscript = path.suffix == ".pt"
@@ -292,6 +330,13 @@ def export(
         else:
             _write(file, sample_graph(module, shape))
         how["input_0"] = [-1, *shape, 2]
+    elif density:
+        if sigma is not None or strength is not None:
+            raise ValueError("a density has neither sigma nor strength to export.")
+        file = _with_ending(path, ".pb")
+        _make_folder(file)
+        _write(file, loss_graph(module, full))
+        how |= {"peak": peak, "loss": "bits per real number"}
     else:
         if sigma is None:
             sigma, usual = default_schedule(prior, steps)
@@ -352,6 +397,11 @@ def command_line(kind, name, how):
             f"--posterior kspace=kspace,sens=maps samples"
         )
     if kind == "nlinv":
-        return f"bart nlinv -R TF:{{{name}}}:1 kspace image coils"
+        lamda = PUBLISHED_LAMDA if "loss" in how else 1
+        return f"bart nlinv -R TF:{{{name}}}:{lamda} kspace image coils"
+    if "loss" in how:
+        return (
+            f"bart pics -S -i 100 -R TF:{{{name}}}:{PUBLISHED_LAMDA} kspace maps image"
+        )
     steps = len(how["sigma"]) if len(how["sigma"]) > 1 else 30
     return f"bart pics -S -i {steps} -s 1 -R TF:{{{name}}}:1 kspace maps image"

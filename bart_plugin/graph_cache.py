@@ -19,8 +19,11 @@ def folder():
 def _fingerprint(prior):
     """Digest of everything in a prior that ends up in a graph."""
     from bart_plugin.denoiser import as_module
+    from bart_plugin.density import loss_module
+    from sigpy_priors.density import NetworkDensity
 
-    module = as_module(prior)
+    density = isinstance(prior, NetworkDensity)
+    module = loss_module(prior) if density else as_module(prior)
     sha = hashlib.sha256(repr(module).encode())
     for name, t in sorted(module.state_dict().items()):
         sha.update(name.encode() + str(tuple(t.shape)).encode())

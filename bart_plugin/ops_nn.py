@@ -44,6 +44,26 @@ def _(g, out, x, w, bias, stride, padding, dilation, transposed, extra, groups):
     return g.add("BiasAdd", name, g.use(bias), dtype=out.dtype, data_format="NHWC")
 
 
+@op("convolution_backward")
+def _(g, out, grad, x, w, sizes, stride, padding, dilation, transposed, extra, groups,
+      wanted):  # fmt: skip
+    """The gradient by the input: the other kind of convolution, same kernel."""
+    if list(wanted) != [True, False, False]:
+        raise UnsupportedOperator("gradients by the weights of a convolution.")
+    if not transposed:
+        # The last rows and columns of the input that no output has seen.
+        sizes = zip(out[0].shape[2:], grad.shape[2:], w.shape[2:], stride, padding,
+                    dilation)  # fmt: skip
+        extra = [
+            n + 2 * p - (m - 1) * s - d * (k - 1) - 1 for n, m, k, s, p, d in sizes
+        ]
+    name = OPS["convolution"](
+        g, out[0], grad, w, None, stride, padding, dilation, not transposed, extra,
+        groups,
+    )  # fmt: skip
+    return [Value(out[0].shape, out[0].dtype, name), None, None]
+
+
 def _convolution(g, out, x, kernel, stride, padding, dilation, extra):
     size = kernel.shape[2:]
     name, mode = g.use(x), "VALID"
@@ -237,8 +257,14 @@ def _(g, out, x, padding):
 
 @op("constant_pad_nd")
 def _(g, out, x, pad, value=0):
-    if any(p < 0 for p in pad):
-        raise UnsupportedOperator("padding by a negative number.")
+    for i, p in enumerate(pad):
+        if p < 0:  # crops
+            axis, (first, last) = x.rank - 1 - i // 2, (0, p) if i % 2 else (-p, None)
+            shape = list(x.shape)
+            shape[axis] += p
+            name = OPS["slice"](g, None, x, axis, first, last)
+            x = Value(shape, x.dtype, name)
+    pad = [max(p, 0) for p in pad]
     pads = np.zeros((x.rank, 2), np.int32)
     for i in range(len(pad) // 2):
         pads[g.axis(x, -1 - i)] = pad[2 * i : 2 * i + 2]

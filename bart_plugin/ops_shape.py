@@ -99,6 +99,21 @@ def _(g, out, x, dim=0, start=None, end=None, step=1):
     return _slice(g, x, dim, start, end - start)
 
 
+@op("slice_scatter")
+def _(g, out, x, part, dim=0, start=None, end=None, step=1):
+    start, end, step = slice(start, end, step).indices(x.shape[dim])
+    if step != 1:
+        raise UnsupportedOperator("slice_scatter with a step other than 1.")
+    parts = []
+    for first, last in ((0, start), (end, x.shape[dim])):
+        shape = list(x.shape)
+        shape[dim] = last - first
+        name = OPS["slice"](g, None, x, dim, first, last)
+        parts.append(Value(shape, x.dtype, name.name if isinstance(name, Value) else name))
+    parts = [parts[0], part, parts[1]]
+    return OPS["cat"](g, out, [p for p in parts if p.shape[dim]], dim)
+
+
 @op("select")
 def _(g, out, x, dim, index):
     index = index % x.shape[dim]
