@@ -16,7 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from bart_plugin import contract, toolbox
+from bart_plugin.density import map_lamda
+from bart_plugin.export import PUBLISHED_LAMDA
 from bart_plugin.graph_cache import cached_graph
+from sigpy_priors.prior import DenoiserPrior
+from sigpy_priors.problem import sense_problem
 
 __all__ = ["BartError", "pics", "nlinv", "sample", "run"]
 
@@ -151,7 +155,7 @@ def _data(y, mps):
 
 
 def pics(
-    y, mps, prior, lamda=1.0, sigma=None, max_iter=30, step=1.0, algorithm="fista",
+    y, mps, prior, lamda=None, sigma=None, max_iter=None, step=1.0, algorithm="fista",
     options="", warm_start=None, peak=None, strength=None, graph=None, bart=None,
 ):  # fmt: skip
     r"""``bart pics -R TF:`` with a prior.
@@ -161,12 +165,14 @@ def pics(
             not sampled.
         mps (array): maps like ``y``, or with an axis for sets of ESPIRiT maps
             before the coils.
-        prior (Prior): network or Gaussian prior.
-        lamda (float): weight of the prior; ``step`` * ``lamda`` = 1 replaces x
-            by D(x) in each proximal step.
+        prior (Prior): network or Gaussian prior, or a density.
+        lamda (float or None): weight of the prior. With a denoiser ``step`` *
+            ``lamda`` = 1, the default, replaces x by D(x) in each proximal
+            step; that of a density defaults to the maximum of the posterior,
+            with the noise level estimated from ``y``.
         sigma (float or sequence of float): noise level at the prior's image
             scale, or one per iteration; default the annealing of ``export``.
-        max_iter (int): iterations.
+        max_iter (int or None): iterations, by default 30, for a density 100.
         step (float): step size, below 2 / L; L <= 1 for normalised maps.
         algorithm (str): "fista", "ist" or "admm".
         options (str): further options of ``pics``.
@@ -185,10 +191,16 @@ def pics(
         BartNotFound, BartError: if BART is missing or fails; the message names
             the setting to look at if the image is not finite.
     """
+    given = y, mps
     y, mps, shape, slices, maps = _data(y, mps)
     flags = {"fista": "", "ist": "-I ", "admm": "-m "}
     if algorithm not in flags:
         raise ValueError(f"algorithm must be one of {list(flags)}, got {algorithm!r}.")
+    density = prior is not None and not isinstance(prior, DenoiserPrior)
+    if max_iter is None:
+        max_iter = 100 if density else 30
+    if lamda is None:
+        lamda = _map_lamda(*given, prior) if density else 1.0
     if not 0 < step < 2 or not 0 <= lamda < float("inf") or max_iter < 1:
         raise ValueError(
             f"expected 0 < step < 2, lamda >= 0 and max_iter >= 1, got step {step}, "
@@ -216,8 +228,22 @@ def pics(
     return _image(x, shape, f"lower step (now {step}) or lamda (now {lamda})")
 
 
+def _map_lamda(y, mps, prior):
+    """Lambda of the maximum of the posterior, noise and scale from the data."""
+    if y.ndim != 3 or mps.ndim != 3:
+        raise ValueError(
+            f"lamda: give it for slices or several sets of maps; it is estimated "
+            f"for y and mps of shape (coils, H, W), got {y.shape} and {mps.shape}."
+        )
+    problem = sense_problem(y, mps)
+    greatest = float(np.abs(problem.first_image()).max())
+    if not greatest:
+        raise ValueError("y: all values are zero, nothing to reconstruct.")
+    return map_lamda(prior, problem.noise_std / greatest, y.shape[1:])
+
+
 def nlinv(
-    y, prior, lamda=1.0, sigma=0.02, max_iter=9, prior_iter=3, options="", peak=None,
+    y, prior, lamda=None, sigma=None, max_iter=9, prior_iter=3, options="", peak=None,
     bart=None,
 ):  # fmt: skip
     """``bart nlinv -R TF:``: image and coils together, with a prior (1.0.00).
@@ -225,8 +251,9 @@ def nlinv(
     Args:
         y (array): k-space (coils, H, W), zero where not sampled.
         prior (Prior): network or Gaussian prior.
-        lamda (float): weight of the prior.
-        sigma (float): noise level at the prior's image scale.
+        lamda (float or None): weight of the prior, by default 1, for a density 0.6.
+        sigma (float or None): noise level at the prior's image scale, by
+            default 0.02; a density has none.
         max_iter (int): Newton steps.
         prior_iter (int): of them, the last that use the prior.
         options (str): further options of ``nlinv``.
@@ -246,6 +273,11 @@ def nlinv(
             f"y: expected finite complex k-space (coils, H, W), got {y.dtype} "
             f"{y.shape}."
         )
+    density = not isinstance(prior, DenoiserPrior)
+    if lamda is None:
+        lamda = PUBLISHED_LAMDA if density else 1.0
+    if sigma is None and not density:
+        sigma = 0.02
     program = _need("nlinv -R TF:", bart)
     shape = y.shape[-2:]
     graph = cached_graph(

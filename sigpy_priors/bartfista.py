@@ -80,9 +80,10 @@ class BartPics(sp.app.App):
     Args:
         y (array): k-space (coils, H, W), zero where not sampled.
         mps (array): sensitivity maps (coils, H, W).
-        prior (DenoiserPrior): the prior behind the graph.
+        prior (DenoiserPrior or NetworkDensity): the prior behind the graph.
         lamda (float): BART's lambda.
-        sigma, strength, peak: as the graph was exported (:class:`GraphReg`).
+        sigma, strength, peak: as the graph was exported (:class:`GraphReg`);
+            a density takes no sigma.
         step (float): BART's step size (``-s``), 0.95 if not given there.
         max_iter (int): iterations.
         version (str): whose order of steps: "0.8.00" or "1.0.00".
@@ -103,7 +104,7 @@ class BartPics(sp.app.App):
         mps,
         prior,
         lamda=1.0,
-        sigma=0.02,
+        sigma=None,
         strength=1.0,
         peak=1.0,
         step=0.95,

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.checks import check_denoiser
+from sigpy_priors.checks import check_prior
+from sigpy_priors.prior import DenoiserPrior
 
 __all__ = ["GraphReg"]
 
@@ -19,6 +20,8 @@ class GraphReg(sp.prox.Prox):
         \text{prox}_{\alpha g}(x) = s\,(u - \alpha \lambda G(u)), \qquad
         G(u) = \eta_k\,(u - D(c u, \sigma_k) / c)
 
+    or, for a density over images of n real numbers,
+    :math:`G(u) = -c\, \nabla \log p(c u) / (n \ln 2)`:
     one explicit step, and no proximal operator of any function: it is here so
     that a :math:`\lambda` tuned in one toolbox serves in the other. In
     SigPy, :class:`sigpy_priors.prox.DenoiserReg` is the better choice.
@@ -29,9 +32,9 @@ class GraphReg(sp.prox.Prox):
 
     Args:
         shape (tuple of int): image shape (..., H, W).
-        prior (DenoiserPrior): learned prior.
+        prior (DenoiserPrior or NetworkDensity): learned prior.
         lamda (float): BART's lambda.
-        sigma (float or sequence of float): standard deviation of the complex
+        sigma (float, sequence of float or None): for a denoiser, standard deviation of the complex
             noise at the prior's image scale; a sequence is a schedule, one
             level per call, whose last level stays.
         peak (float): c, greatest magnitude of an image at the prior's scale.
@@ -41,8 +44,11 @@ class GraphReg(sp.prox.Prox):
         ValueError: if a parameter is out of range or ``prior`` has no denoiser.
     """
 
-    def __init__(self, shape, prior, lamda, sigma, peak=1.0, strength=1.0):
-        check_denoiser(prior)
+    def __init__(self, shape, prior, lamda, sigma=None, peak=1.0, strength=1.0):
+        check_prior(prior)
+        if isinstance(prior, DenoiserPrior) is (sigma is None):
+            raise ValueError("sigma: a denoiser needs it, and a density has none.")
+        sigma = 1.0 if sigma is None else sigma
         if not 0 <= lamda < math.inf:
             raise ValueError(f"lamda must be >= 0 and finite, got {lamda}.")
         if not 0 < peak < math.inf:
@@ -76,6 +82,11 @@ class GraphReg(sp.prox.Prox):
         k = min(self.calls, len(self.sigma) - 1)
         self.calls += 1
         u = input / scale
-        denoised = self.prior.denoise(self.peak * u, float(self.sigma[k]))
-        step = float(alpha * self.lamda * self.strength[k])
-        return scale * (u - step * (u - denoised / self.peak))
+        if isinstance(self.prior, DenoiserPrior):
+            denoised = self.prior.denoise(self.peak * u, float(self.sigma[k]))
+            gradient = float(self.strength[k]) * (u - denoised / self.peak)
+        else:
+            numbers = input.size * self.prior.model.channels
+            ascent = self.prior.grad_log_prob(self.peak * u)
+            gradient = -self.peak / (numbers * math.log(2)) * ascent
+        return scale * (u - float(alpha * self.lamda) * gradient)

@@ -78,3 +78,19 @@ def tiny_prior_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("prior") / "tiny.safetensors"
     save_prior(path, build_model(card.model_dump()), card)
     return path
+
+
+@pytest.fixture(scope="session", params=[2, 1], ids=["complex", "magnitude"])
+def density(request):
+    """A small PixelCNN with random weights, not trained, as a prior."""
+    import torch
+
+    from sigpy_priors.density import NetworkDensity
+    from sigpy_priors.models.pixelcnn import PixelCNN
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = PixelCNN(request.param, (8, 12, 16), (1, 1, 2), 3)
+        for p in model.parameters():
+            p.data.normal_(0, 0.1)
+    return NetworkDensity(model)

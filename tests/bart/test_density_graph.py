@@ -1,0 +1,84 @@
+"""Densities as BART graphs: loss and gradient in real BARTs and TensorFlow."""
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+import bart_plugin
+from bart_plugin import toolbox
+from bart_plugin.density import loss_module, map_lamda
+from bart_plugin.export import export
+from sigpy_priors import cfl
+from sigpy_priors.bartfista import BartPics
+from tfrun import TFGraph
+
+
+@pytest.mark.parametrize("shape", [(18, 26), (20, 27)])
+def test_loss_and_gradient(libtensorflow, density, shape, tmp_path, rng):
+    made = export(density, tmp_path / "g", shape, peak=1.5)
+    u = 0.3 * rng.standard_normal((1, *shape, 2)).astype(np.float32)
+    u[0, :3] = 0
+    graph = TFGraph(libtensorflow, made.graph.read_bytes())
+    feeds = {"input_0": u, "grad_ys_0": np.array([1, 0], np.float32)}
+    loss, grad = graph.run(feeds, "output_0"), graph.run(feeds, "grad_0")
+
+    x = torch.from_numpy(u).permute(0, 3, 1, 2).clone().requires_grad_(True)
+    expected = loss_module(density, 1.5)(x)
+    (slope,) = torch.autograd.grad(expected, x)
+    slope = slope.permute(0, 2, 3, 1).numpy()
+    assert loss[0] == pytest.approx(expected.item(), rel=1e-5) and loss[1] == 0
+    assert np.abs(grad - slope).max() <= 1e-5 * np.abs(slope).max()
+    complex_u = u[0, ..., 0] + 1j * u[0, ..., 1]
+    assert loss[0] == pytest.approx(density.bits_per_dim(1.5 * complex_u), rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_twin(bart, density, scan, n):
+    y, mps = scan((22, 18))
+    x = bart_plugin.pics(y, mps, density, lamda=0.6, max_iter=n, bart=bart)
+    twin = BartPics(
+        y, mps, density, lamda=0.6, step=1, max_iter=n,
+        version=toolbox.version_of(bart).lstrip("v"), show_pbar=False,
+    ).run()  # fmt: skip
+    assert np.linalg.norm(x - twin) <= 1e-5 * np.linalg.norm(twin)
+
+
+def test_bart_prints_our_loss(bart, density, scan, tmp_path):
+    y, mps = scan((22, 18))
+    export(density, tmp_path / "g", (22, 18))
+    start = np.random.default_rng(0).standard_normal((22, 18)) + 0j
+    for name, v in (("y", y[:, None]), ("mps", mps[:, None]), ("start", start)):
+        cfl.write_cfl(tmp_path / name, v)
+    said = subprocess.run(
+        [bart, "pics", "-d5", "-S", "-i1", "-s1", "-W", "start", "-R",
+         f"TF:{{{tmp_path / 'g'}}}:0.6", "y", "mps", "out"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    losses = re.findall(r"(?<!TensorFlow )Loss: ([\d.]+)", said.stdout + said.stderr)
+    expected = density.bits_per_dim(start / np.abs(start).max())
+    assert float(losses[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_nlinv(bart100, density, scan):
+    y, _ = scan((24, 20))
+    image, coils = bart_plugin.nlinv(y, density, max_iter=4, bart=bart100)
+    other, _ = bart_plugin.nlinv(y, density, max_iter=4, lamda=0.0, bart=bart100)
+    assert image.shape == (24, 20) and coils.shape == y.shape
+    assert np.linalg.norm(image - other) > 1e-4 * np.linalg.norm(other)
+
+
+def test_default_lamda_is_the_maximum_of_the_posterior(density):
+    n = 20 * 10 * density.model.channels
+    # lamda bits / n == sigma^2 / 2 nats
+    lamda = map_lamda(density, 0.1, (20, 10))
+    assert lamda / (n * np.log(2)) == pytest.approx(0.1**2 / 2)
+
+
+def test_what_a_density_has_not(density, tmp_path):
+    with pytest.raises(ValueError, match="neither sigma nor strength"):
+        export(density, tmp_path / "g", (20, 20), sigma=0.1)
+    with pytest.raises(ValueError, match="takes denoisers"):
+        export(density, tmp_path / "g", (20, 20), kind="sample")
