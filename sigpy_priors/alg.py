@@ -1,11 +1,12 @@
 """Iterative algorithms of learned priors. They take plain callables."""
 
 import math
+from collections import deque
 
 import sigpy as sp
 from sigpy.alg import Alg
 
-__all__ = ["HalfQuadraticSplitting", "SpaRSA"]
+__all__ = ["HalfQuadraticSplitting", "LBFGS"]
 
 
 class HalfQuadraticSplitting(Alg):
@@ -73,77 +74,85 @@ class HalfQuadraticSplitting(Alg):
         self.resid = float(xp.linalg.norm(self.x - self.z))
 
 
-# Backtracking: growth of rho, fraction of the decrease that a quadratic would
-# give, and trials before the iteration is at its limit of precision.
-_GROWTH = 3.0
-_DECREASE = 1e-2
-_TRIALS = 12
+# Armijo's fraction of the expected decrease; halvings of a step before the
+# iteration is at its limit of precision.
+_DECREASE = 1e-4
+_TRIALS = 6
 
 
-class SpaRSA(Alg):
-    r"""Proximal gradient with Barzilai-Borwein steps, objective never rising.
+class LBFGS(Alg):
+    r"""Limited-memory BFGS on a smooth function, which never rises.
 
-    Minimises :math:`f(x) + g(x)` where f has a prox and g a gradient, and
-    may be non-convex:
-
-    .. math::
-        x_{k+1} = \text{prox}_{f / \rho_k}(x_k - \nabla g(x_k) / \rho_k), \qquad
-        \rho_{k+1} = \frac{\text{Re} \langle s_k, \nabla g(x_{k+1}) -
-        \nabla g(x_k) \rangle}{\|s_k\|^2}, \quad s_k = x_{k+1} - x_k
-
-    :math:`\rho_k` grows until the objective has fallen enough; where no
-    :math:`\rho_k` lets it fall any more, the iterations end.
+    The direction is :math:`-H_k \nabla f(x_k)`, with :math:`H_k` from the last
+    steps and changes of the gradient; a step is halved until f has fallen
+    enough (Armijo). Where no step lets it fall any more, the iterations end.
 
     Args:
-        f (function): x to the value of f.
-        proxf (function): maps (alpha, z, x) to prox of alpha f at z; x is a
-            start for iterative ones.
-        g (function): x to value and gradient of g.
+        f (function): maps x to the value and the gradient of f, the real
+            gradient over (re, im) read as a complex number.
         x (array): initial image, overwritten.
-        rho (float): first :math:`\rho`, about the curvature of g.
         max_iter (int): maximum number of iterations.
+        memory (int): steps that are remembered.
+        tol (float): iterations end at a step of this norm relative to x.
 
     Attributes:
         x (array): solution.
-        objective (float): :math:`f(x) + g(x)`.
+        objective (float): f(x).
         resid (float): norm of the last step.
 
     References:
-        Wright, S. J., Nowak, R. D., & Figueiredo, M. A. T. (2009). Sparse
-        reconstruction by separable approximation. IEEE TSP, 57(7), 2479-2493.
+        Nocedal, J., & Wright, S. J. (2006). Numerical Optimization. Algorithms
+        7.4, 7.5 and 3.1.
     """
 
-    def __init__(self, f, proxf, g, x, rho=1.0, max_iter=30):
-        self.f, self.proxf, self.g = f, proxf, g
-        self.x = x
-        self.rho = rho
-        self.resid = math.inf
+    def __init__(self, f, x, max_iter=30, memory=8, tol=0):
+        self.f, self.x, self.tol = f, x, tol
+        self.pairs = deque(maxlen=memory)
         self.stuck = False
-        self.value, self.grad = g(x)
-        self.objective = f(x) + self.value
+        self.resid = math.inf
+        self.objective, self.grad = f(x)
         super().__init__(max_iter)
+
+    def _direction(self):
+        """Two loops over the remembered pairs (s, y), y = H^-1 s."""
+        xp = sp.get_array_module(self.x)
+        d = -self.grad
+        alphas = []
+        for s, y, sy in reversed(self.pairs):
+            alphas.append(float(xp.vdot(s, d).real) / sy)
+            d = d - alphas[-1] * y
+        if self.pairs:
+            s, y, sy = self.pairs[-1]
+            d = d * (sy / float(xp.vdot(y, y).real))
+        for (s, y, sy), alpha in zip(self.pairs, reversed(alphas)):
+            d = d + (alpha - float(xp.vdot(y, d).real) / sy) * s
+        return d
 
     def _update(self):
         xp = sp.get_array_module(self.x)
+        d = self._direction()
+        slope = float(xp.vdot(self.grad, d).real)
+        step = 1.0
         for _ in range(_TRIALS):
-            new = self.proxf(1 / self.rho, self.x - self.grad / self.rho, self.x)
-            step = new - self.x
-            size = float(xp.linalg.norm(step)) ** 2
-            value, grad = self.g(new)
-            objective = self.f(new) + value
-            if objective <= self.objective - _DECREASE * self.rho / 2 * size:
+            new = self.x + step * d
+            value, grad = self.f(new)
+            if value <= self.objective + _DECREASE * step * slope:
                 break
-            self.rho *= _GROWTH
+            step /= 2
         else:
             self.stuck = True
             return
-        curvature = float(xp.vdot(step, grad - self.grad).real) / max(size, 1e-30)
-        # Where g is not convex, the last curvature still says more than none.
-        if curvature > 0:
-            self.rho = min(max(curvature, self.rho / 10), self.rho * 10)
+        s, y = new - self.x, grad - self.grad
+        sy = float(xp.vdot(s, y).real)
+        # A pair of negative curvature says nothing of a minimum.
+        if sy > 1e-6 * float(xp.linalg.norm(s) * xp.linalg.norm(y)):
+            self.pairs.append((s, y, sy))
         sp.copyto(self.x, new)
-        self.value, self.grad, self.objective = value, grad, objective
-        self.resid = size**0.5
+        self.objective, self.grad = value, grad
+        self.resid = float(xp.linalg.norm(s))
 
     def _done(self):
-        return self.stuck or super()._done()
+        small = self.resid <= self.tol * float(
+            sp.get_array_module(self.x).linalg.norm(self.x)
+        )
+        return self.stuck or small or super()._done()

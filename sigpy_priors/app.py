@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.alg import HalfQuadraticSplitting, SpaRSA
+from sigpy_priors.alg import LBFGS, HalfQuadraticSplitting
 from sigpy_priors.bartfista import BartPics
 from sigpy_priors.checks import check_data, check_prior
 from sigpy_priors.noise import estimate_scale
@@ -20,7 +20,7 @@ __all__ = ["PriorRecon", "PosteriorSampling", "BartPics"]
 # Solvers and their default iterations.
 _MAX_ITER = {
     "hqs": 8,
-    "SpaRSA": 30,
+    "LBFGS": 40,
     "GradientMethod": 50,
     "ADMM": 30,
     "PrimalDualHybridGradient": 100,
@@ -31,6 +31,8 @@ _MAX_ITER = {
 _SIGMA_FIRST = 0.5
 _SIGMA_LAST = 3.0
 _SIGMA_ADMM = 0.1
+# With a density: steps that change less than this are not worth their pass.
+_TOL = 1e-3
 _CG_ITER = 8
 
 
@@ -60,7 +62,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         noise_std (float or None): standard deviation of the complex noise of
             ``y``; None estimates it.
         solver (str or None): "hqs" for annealed half-quadratic splitting,
-            the default with a denoiser; "SpaRSA", which needs a density and
+            the default with a denoiser; "LBFGS", which needs a density and
             is the default with it; or one of
             :class:`sigpy.app.LinearLeastSquares`: "GradientMethod", "ADMM"
             or "PrimalDualHybridGradient".
@@ -117,12 +119,12 @@ class PriorRecon(sp.app.LinearLeastSquares):
         if not 0 < lamda < math.inf:
             raise ValueError(f"lamda must be > 0 and finite, got {lamda}.")
         denoises = isinstance(prior, DenoiserPrior)
-        solver = solver or ("hqs" if denoises else "SpaRSA")
+        solver = solver or ("hqs" if denoises else "LBFGS")
         if solver not in _MAX_ITER:
             raise ValueError(
                 f"solver must be one of {', '.join(_MAX_ITER)}, got {solver!r}."
             )
-        needs = {"hqs": DenoiserPrior, "SpaRSA": DensityPrior}.get(solver, object)
+        needs = {"hqs": DenoiserPrior, "LBFGS": DensityPrior}.get(solver, object)
         if not isinstance(prior, needs):
             raise ValueError(f"solver {solver!r} needs a {needs.__name__}, got {prior}.")
         if max_iter is not None and max_iter < 1:
@@ -168,26 +170,20 @@ class PriorRecon(sp.app.LinearLeastSquares):
         self.prior_values.append(value)
         return value
 
-    def _prior_value_and_grad(self, x):
-        value, grad = self.prior.log_prob_and_grad(x / self.scale)
+    def _objective_and_grad(self, x):
+        value, ascent = self.prior.log_prob_and_grad(x / self.scale)
         lamda = self.proxg.lamda
-        return -lamda * float(value.sum()), -lamda / self.scale * grad
-
-    def _data_value(self, x):
         resid = self.A(x) - self.y
-        value = np.array([0.5 * float(sp.get_array_module(x).linalg.norm(resid)) ** 2])
+        data = np.array([0.5 * float(sp.get_array_module(x).linalg.norm(resid)) ** 2])
         if self.comm is not None:  # every process has some of the coils
-            self.comm.allreduce(value)
-        return float(value[0])
+            self.comm.allreduce(data)
+        grad = self.A.H(resid) - lamda / self.scale * ascent
+        return float(data[0]) - lamda * float(value.sum()), grad
 
     def _get_alg(self):
-        if self.solver == "SpaRSA":
-            self.alg = SpaRSA(
-                self._data_value,
-                partial(self.problem.prox, max_iter=_CG_ITER),
-                self._prior_value_and_grad,
-                self.x,
-                max_iter=self.max_iter,
+        if self.solver == "LBFGS":
+            self.alg = LBFGS(
+                self._objective_and_grad, self.x, self.max_iter, tol=_TOL
             )
             return
         if self.solver != "hqs":

@@ -199,7 +199,7 @@ def test_maximum_of_the_posterior(gaussian, scan):
     app = spp.app.PriorRecon(
         y, mps, OnlyDensity(gaussian), noise_std=0.02, max_iter=300, show_pbar=False
     )
-    assert app.solver == "SpaRSA"
+    assert app.solver == "LBFGS"
     x = app.run()
     A = sp.mri.linop.Sense(mps, weights=mask.astype(float))
     prior = OnlyDensity(gaussian)

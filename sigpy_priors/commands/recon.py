@@ -51,8 +51,8 @@ def add_parser(commands):
     p.add_argument(
         "--solver",
         metavar="NAME",
-        help="hqs, SpaRSA, ADMM, GradientMethod or PrimalDualHybridGradient "
-        "[hqs with a denoiser, SpaRSA with a density]",
+        help="hqs, LBFGS, ADMM, GradientMethod or PrimalDualHybridGradient "
+        "[hqs with a denoiser, LBFGS with a density]",
     )
     p.add_argument(
         "--max-iter", type=int, metavar="N", help="iterations [the solver's]"
