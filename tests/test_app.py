@@ -227,5 +227,5 @@ def test_bad_input(case, change, kwargs, message):
 
 
 def test_prior_of_the_wrong_kind(case):
-    with pytest.raises(ValueError, match="expected a DenoiserPrior, got str"):
+    with pytest.raises(ValueError, match="expected a DenoiserPrior or DensityPrior, got str"):
         PriorRecon(case[0], case[1], "brain", show_pbar=False)

@@ -72,7 +72,7 @@ def test_a_file_whose_network_is_not_installed(tmp_path):
     with pytest.raises(ValueError, match="unknown architecture 'shrink'") as e:
         load_prior(tmp_path / "s.safetensors")
     assert "install 'mylab'" in str(e.value) and GROUP in str(e.value)
-    assert "known are unet" in str(e.value)
+    assert "known are pixelcnn, unet" in str(e.value)
 
 
 def test_without_a_package_name_the_message_says_what_is_missing():

@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sigpy_priors.package import load_prior, read_card
-from sigpy_priors.train import loop
+from sigpy_priors.train import loop, objective
 from sigpy_priors.train.checkpoint import read_checkpoint
 from sigpy_priors.train.config import load_config
 from sigpy_priors.train.distributed import Processes
@@ -56,7 +56,7 @@ def test_the_loss_of_the_gaussian_denoiser_is_one(make_config, tmp_path):
     x = 0.2 * torch.randn(16, 2, 64, 64)
     for sigma in (0.01, 0.2, 3.0):
         sigma = torch.full((16,), sigma)
-        loss = run_._loss(run_.net, x, torch.randn_like(x), sigma)
+        loss = run_.objective.loss(run_.net, x, torch.randn_like(x), sigma)
         assert loss.item() == pytest.approx(1, abs=0.02)
 
 
@@ -71,7 +71,7 @@ def test_sigma_is_complex_and_the_network_sees_that_of_a_channel(make_config, tm
         torch.testing.assert_close(per_channel, sigma / 2**0.5)
         return noisy
 
-    run_._loss(model, x, torch.randn_like(x), sigma)
+    run_.objective.loss(model, x, torch.randn_like(x), sigma)
 
 
 def test_training_improves_the_validation(make_config, tiny_data, tmp_path, losses):
@@ -122,11 +122,12 @@ def test_storing_float16_changes_the_output_negligibly(
 ):
     config = make_config(optim__steps=80, optim__lr_rest=0.02, optim__ema=0.9)
     half = load_prior(run(config, tiny_data, tmp_path))
-    exact = loop.build_model(config.model.model_dump())
+    goal = objective.DenoiserObjective(config)
+    exact = goal.net
     ema = {k[4:]: v for k, v in state(tmp_path).items() if k[:4] == "ema/"}
     exact.load_state_dict(ema)
     config = config.model_copy(update={"weight_dtype": "float32"})
-    full = load_prior(write_prior(tmp_path / "full", exact, config, None, 1.0))
+    full = load_prior(write_prior(tmp_path / "full", exact, config, goal.card(None, None), 1.0))
     x = np.load(tiny_data / "val.npz")["img"].astype(np.complex64)
     rng = np.random.default_rng(0)
     for sigma in (0.01, 0.1, 0.3):
@@ -290,14 +291,14 @@ def test_bfloat16_computes_in_it_and_keeps_float32_weights(
     make_config, tiny_data, tmp_path, losses, monkeypatch
 ):
     seen = set()
-    build = loop.build_model
+    build = objective.build_model
 
     def spied(*args):
         model = build(*args)
         model.net.head.register_forward_hook(lambda m, i, o: seen.add(o.dtype))
         return model
 
-    monkeypatch.setattr(loop, "build_model", spied)
+    monkeypatch.setattr(objective, "build_model", spied)
     run(make_config(data__val=[]), tiny_data, tmp_path / "a")
     assert seen == {torch.float32}
     config = make_config(optim__precision="bfloat16", data__val=[])
@@ -318,14 +319,14 @@ def test_random_layers_draw_from_the_step(
     make_config, tiny_data, tmp_path, monkeypatch
 ):
     """Dropout in a network must not make a continued run differ."""
-    build = loop.build_model
+    build = objective.build_model
 
     def noisy(*args):
         model = build(*args)
         model.net.head = torch.nn.Sequential(model.net.head, torch.nn.Dropout(0.3))
         return model
 
-    monkeypatch.setattr(loop, "build_model", noisy)
+    monkeypatch.setattr(objective, "build_model", noisy)
     monkeypatch.setattr(loop, "write_prior", lambda *args: None)
     config = make_config(data__val=[])
     run(config, tiny_data, tmp_path / "whole")
