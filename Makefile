@@ -28,6 +28,7 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python tests/benchmarks/prox.py
 	$(BIN)/python tests/benchmarks/bart_pics.py
 	$(BIN)/python tests/benchmarks/posterior.py
+	$(BIN)/python tests/benchmarks/cluster.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -44,7 +45,7 @@ $(BIN)/.installed: $(PINS) | $(BIN)/python
 
 $(BIN)/.installed-test: $(PINS) | $(BIN)/python
 	@echo "installing the dependencies of the tests into .venv, once"
-	$(PIP) -e '.[train,bart,test]'
+	$(PIP) -e '.[train,bart,cluster,test]'
 	@touch $@ $(BIN)/.installed
 
 clean:

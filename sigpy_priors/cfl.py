@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["read_cfl", "write_cfl", "bart_to_slices", "image_to_bart"]
 
 _BART_DIMS = 16
-_READ, _PHS1, _PHS2, _COIL, _SLICE = 0, 1, 2, 3, 13
+_READ, _PHS1, _PHS2, _COIL, _SLICE, _BATCH = 0, 1, 2, 3, 13, 15
 
 
 def read_cfl(path):
@@ -100,9 +100,22 @@ def bart_to_slices(path, data, cartesian):
     return data.reshape(shape if shape[0] > 1 else shape[1:])
 
 
-def image_to_bart(image):
-    """View (H, W) or (slices, H, W) as BART's dimensions, reversed."""
-    slices, height, width = ((1,) + image.shape)[-3:]
+def image_to_bart(image, samples=False):
+    """View an image as BART's dimensions, reversed.
+
+    Args:
+        image (array): ([slices,] H, W), or ([slices,] samples, H, W).
+        samples (bool): whether it has an axis of samples; it becomes BART's
+            BATCH, as in ``bart sample``.
+
+    Returns:
+        array: 16 axes.
+    """
+    image = image if samples else image[..., None, :, :]
+    slices, count, height, width = ((1,) + image.shape)[-4:]
     dims = [1] * _BART_DIMS
-    dims[_READ], dims[_PHS1], dims[_SLICE] = width, height, slices
+    dims[_READ], dims[_PHS1] = width, height
+    dims[_SLICE], dims[_BATCH] = slices, count
+    # Samples are BART's outer axis, slices ours.
+    image = image.reshape(slices, count, height, width).swapaxes(0, 1)
     return image.reshape(dims[::-1])

@@ -300,12 +300,14 @@ def check_output(path):
         raise ValueError(f"{path}: no folder {path.parent}; make it first.")
 
 
-def write_image(path, image):
+def write_image(path, image, samples=False):
     """Write an image or a volume, in place of an older file at once.
 
     Args:
         path (str or Path): ``.npy`` or ``.cfl`` (and ``.hdr``).
         image (array): (H, W) or (slices, H, W).
+        samples (bool): there is an axis of samples before H: (samples, H, W)
+            or (slices, samples, H, W).
 
     Raises:
         ValueError: if the ending is unknown or the shape is another.
@@ -314,12 +316,13 @@ def write_image(path, image):
 
     check_output(path)
     path = Path(path)
-    if image.ndim not in (2, 3):
+    inner = "samples, H, W" if samples else "H, W"
+    if image.ndim - samples not in (2, 3):
         raise ValueError(
-            f"{path}: got shape {image.shape}, expected (H, W) or (slices, H, W)."
+            f"{path}: got shape {image.shape}, expected ({inner}) or (slices, {inner})."
         )
     if path.suffix.lower() == ".cfl":
-        write_cfl(path, image_to_bart(image))
+        write_cfl(path, image_to_bart(image, samples))
         return
 
     def save(tmp):

@@ -1,4 +1,4 @@
-"""Finished slices of an unfinished reconstruction, in a folder beside its output."""
+"""Finished slices of an unfinished run, in a folder beside its output."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ class SliceStore:
         return self._file(i).is_file()
 
     def save(self, i, image):
-        """Keep the finished slice ``i``, an array (H, W)."""
+        """Keep the finished slice ``i``, an array (H, W) or (samples, H, W)."""
         self.folder.mkdir(exist_ok=True)
         if not self._settings_file.is_file():  # always before the first slice
             text = json.dumps(self.settings)
@@ -57,7 +57,7 @@ class SliceStore:
         write_image(self._file(i), image)
 
     def load(self, i):
-        """The finished slice ``i``, an array (H, W)."""
+        """The finished slice ``i``."""
         return np.load(self._file(i))
 
     def remove(self):

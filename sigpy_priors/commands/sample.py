@@ -1,8 +1,15 @@
 """``sigpy-priors sample``: k-space in a file to posterior samples in files."""
 
+import functools
 from pathlib import Path
 
+from sigpy_priors.commands import volume
+
 __all__ = ["add_parser"]
+
+# Arguments of PosteriorSampling that are options of the command and decide the
+# result.
+_OPTIONS = ("num_samples", "method", "steps", "seed")
 
 
 def add_parser(commands):
@@ -11,80 +18,78 @@ def add_parser(commands):
         "sample",
         help="draw images from the posterior, with their uncertainty",
         description="Draw samples from the posterior of k-space and a learned "
-        "prior, slice by slice. Writes OUT (samples), OUT_mean, OUT_std and "
-        "OUT.png. An interrupted run continues when the command is given again.",
+        "prior, slice by slice. Writes OUT (samples), OUT_mean, OUT_std and a "
+        "picture of each slice. A run that was interrupted continues when the "
+        "same command is given again.",
     )
-    p.add_argument(
-        "kspace", metavar="KSPACE", help="k-space (coils, H, W) or a volume of it"
-    )
+    volume.add_arguments(p)
     p.add_argument("-n", "--num-samples", type=int, default=16, metavar="N",
                    help="samples of each slice [16]")
-    p.add_argument("-o", "--output", required=True, metavar="OUT", help=".npy or .cfl")
-    p.add_argument("--maps", metavar="FILE", help="coil maps [estimated]")
-    p.add_argument("--prior", default="brain", metavar="NAME",
-                   help="bundled name or file [brain]")
     p.add_argument("--method", default="mmps", metavar="NAME", help="sampler [mmps]")
     p.add_argument("--steps", type=int, metavar="K",
                    help="noise levels [about 60 network evaluations]")
-    p.add_argument("--noise-std", type=float, metavar="S",
-                   help="standard deviation of the complex noise [estimated]")
-    p.add_argument("--coord", metavar="FILE", help="non-Cartesian coordinates")
-    p.add_argument("--slice", type=int, default=0, metavar="I",
-                   help="the slice of a volume to sample [0]")
     p.add_argument("--level", type=float, default=0.9, metavar="P",
                    help="of the credible interval in the picture [0.9]")
-    p.add_argument("--seed", type=int, default=0, metavar="S", help="[0]")
+    p.add_argument("--seed", type=int, default=0, metavar="S",
+                   help="of the first slice, one more for each that follows [0]")
     p.add_argument("--chunk-size", type=int, metavar="N",
                    help="samples computed together [found]")
-    p.add_argument("--device", type=int, default=-1, metavar="ID",
-                   help="GPU number, or -1 [-1]")
     p.set_defaults(run=run)
 
 
 def run(args):
-    """Draw, write, and say what was found."""
-    import sigpy as sp
+    """Draw for every slice that is not finished, write, say what was found."""
+    import numpy as np
 
-    from sigpy_priors import io, maps, package, plot_posterior
-    from sigpy_priors.sampling import PosteriorSampling
+    from sigpy_priors import io, plot_posterior
+    from sigpy_priors.noise import estimate_scale
 
-    io.check_output(args.output)
     if args.num_samples < 2:
         raise ValueError(
             f"-n {args.num_samples}: expected at least 2 samples for an uncertainty."
         )
-    coord = None if args.coord is None else io.read_coord(args.coord)
-    kspace = io.open_kspace(args.kspace, coord)
-    if not 0 <= args.slice < len(kspace):
-        raise ValueError(
-            f"{args.kspace}: no slice {args.slice}, there are {len(kspace)}."
-        )
-    y = kspace[args.slice]
-    device = sp.Device(args.device)
-    if args.maps is None:
-        mps = maps.estimate_maps(y, coord, device=device)
-    else:
-        mps = io.open_maps(args.maps, kspace)[args.slice]
     out = Path(args.output)
-    checkpoint = out.with_name(f".{out.stem}.samples.npz")
-    app = PosteriorSampling(
-        y, mps, package.load_prior(args.prior), args.num_samples, coord=coord,
-        noise_std=args.noise_std, method=args.method, steps=args.steps,
-        seed=args.seed, chunk_size=args.chunk_size, checkpoint=checkpoint,
-        device=device,
+    checkpoint = out.with_name(f".{out.stem}.{{}}.samples.npz")
+    if args.restart:
+        for file in out.parent.glob(checkpoint.name.format("*")):
+            file.unlink()
+    options = {name: getattr(args, name) for name in _OPTIONS}
+    compute = functools.partial(
+        _sample,
+        # Workers elsewhere may not see this folder.
+        checkpoint=None if args.scheduler not in (None, "local") else checkpoint,
+        chunk_size=args.chunk_size,
+        show_pbar=args.scheduler is None,
+        **options,
     )
-    samples = sp.to_device(app.run(), sp.cpu_device)
-    io.write_image(out, samples)
-    for name, image in (("mean", app.mmse), ("std", app.std)):
-        io.write_image(
-            out.with_name(f"{out.stem}_{name}{out.suffix}"),
-            sp.to_device(image, sp.cpu_device),
-        )
-    plot_posterior.posterior(samples, out.with_suffix(".png"), level=args.level)
-    checkpoint.unlink(missing_ok=True)
+    with volume.process(args, compute, _OPTIONS) as (chosen, samples, is_volume):
+        mean = np.stack([x.mean(axis=0) for x in samples])
+        std = np.stack([x.std(axis=0, ddof=1) for x in samples])
+        for i, x in zip(chosen, samples):
+            name = f"{out.stem}_{i:03d}.png" if is_volume else f"{out.stem}.png"
+            plot_posterior.posterior(x, out.with_name(name), level=args.level)
+        io.write_image(out, samples if is_volume else samples[0], samples=True)
+        for name, image in (("mean", mean), ("std", std)):
+            io.write_image(
+                out.with_name(f"{out.stem}_{name}{out.suffix}"),
+                image if is_volume else image[0],
+            )
+    relative = np.mean([s.mean() / estimate_scale(m) for m, s in zip(mean, std)])
     print(
-        f"{out}: {len(samples)} samples; noise {app.noise_std:.3g}, scale "
-        f"{app.scale:.3g}, mean std {float((app.std / app.scale).mean()):.1%} "
-        f"of the scale; picture in {out.with_suffix('.png')}"
+        f"{out}: {samples.shape[1]} samples of {len(chosen)} slice(s), mean std "
+        f"{relative:.1%} of the scale; pictures beside it"
     )
-    return 0
+
+
+def _sample(prior, i, y, mps, seed, checkpoint, **options):
+    from sigpy_priors.sampling import PosteriorSampling
+
+    if checkpoint is not None:
+        checkpoint = Path(str(checkpoint).format(f"{i:05d}"))
+    app = PosteriorSampling(
+        y, mps, prior, seed=seed + i, checkpoint=checkpoint, **options
+    )
+    samples = app.run()
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return samples

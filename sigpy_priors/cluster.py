@@ -1,0 +1,161 @@
+"""Slices of a volume, one after the other or spread over Dask workers.
+
+Only what a slice needs travels to its worker: the function, its settings and
+the slice's own arrays. They are part of Dask's task and not of a worker's
+memory, so that the slice of a worker that died is simply given to another one.
+"""
+
+import contextlib
+import itertools
+import os
+import threading
+import uuid
+
+__all__ = ["connect", "map_slices"]
+
+_QUEUE = 2  # slices for each thread of the cluster: one at work, one waiting
+_POLL = 1.0  # seconds after which new workers get their slices
+
+
+@contextlib.contextmanager
+def connect(scheduler, workers=None):
+    """Connect to a Dask scheduler, or start one for the time of a ``with``.
+
+    Args:
+        scheduler (str or None): None for none, "local" for one process of one
+            thread for each core of this machine, else the address of a
+            running scheduler, such as "tcp://node7:8786".
+        workers (int or None): processes of "local"; None for all cores.
+
+    Yields:
+        distributed.Client or None: for :func:`map_slices`.
+
+    Raises:
+        ValueError: if Dask is not installed, or ``workers`` is out of range
+            or given for a scheduler that has its own.
+        OSError: if no scheduler answers.
+    """
+    if workers is not None and (scheduler != "local" or workers < 1):
+        raise ValueError(
+            f"workers: got {workers} for scheduler {scheduler!r}, expected at least "
+            f"1, and only for the scheduler 'local'."
+        )
+    if scheduler is None:
+        yield None
+        return
+    try:
+        import distributed
+    except ImportError:
+        raise ValueError(
+            "spreading slices needs Dask: pip install 'sigpy-priors[cluster]'."
+        ) from None
+    if scheduler != "local":
+        with distributed.Client(scheduler) as client:
+            yield client
+        return
+    cluster = distributed.LocalCluster(
+        n_workers=workers or len(os.sched_getaffinity(0)),
+        threads_per_worker=1,
+        # As without Dask: a slice may take the memory that there is.
+        memory_limit=0,
+        dashboard_address="127.0.0.1:0",
+    )
+    with cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def map_slices(function, numbers, load, prepare, client=None):
+    """Call a function on slices, here or on the workers of a cluster.
+
+    A worker that dies costs the slices that it was computing; they are
+    computed again elsewhere.
+
+    Args:
+        function (callable): ``function(state, i, *load(i))``; picklable where
+            there is a client.
+        numbers (sequence of int): the slices.
+        load (callable): the arrays of slice i, read in this process when its
+            turn comes.
+        prepare (callable): makes ``state``, such as a loaded prior; called
+            once in each process that computes, so picklable too.
+        client (distributed.Client or None): None computes here.
+
+    Yields:
+        tuple: number and result, in the order in which slices are finished.
+
+    Raises:
+        ChildProcessError: if several workers died of the same slice.
+        ConnectionError: if the scheduler is gone.
+        Exception: what ``function`` and ``load`` raise, from the first slice
+            that fails.
+    """
+    if client is not None:
+        yield from _map_on_cluster(function, numbers, load, prepare, client)
+    elif numbers:
+        state = prepare()
+        for i in numbers:
+            yield i, function(state, i, *load(i))
+
+
+def _map_on_cluster(function, numbers, load, prepare, client):
+    import dask
+    import distributed
+
+    numbers = iter(numbers)
+    # A scheduler may serve several runs: names of tasks must not meet there.
+    run = f"slice-{uuid.uuid4().hex}"
+    at_work = {}
+    try:
+        while True:
+            room = max(_QUEUE * sum(client.nthreads().values()), _QUEUE) - len(at_work)
+            for i in itertools.islice(numbers, max(room, 0)):
+                # Dask warns of arrays within tasks; here they are meant to be there.
+                with dask.config.set(
+                    {"distributed.admin.large-graph-warning-threshold": "1TB"}
+                ):
+                    task = client.submit(
+                        _compute, run, prepare, function, i, *load(i), key=(run, i)
+                    )
+                at_work[task] = i
+            if not at_work:
+                return
+            with contextlib.suppress(TimeoutError):
+                distributed.wait(at_work, _POLL, return_when="FIRST_COMPLETED")
+            for task in [t for t in at_work if t.done()]:
+                yield at_work[task], _result(task, at_work[task])
+                del at_work[task]
+    finally:
+        # Nothing is left to compute for a run that failed or was interrupted.
+        with contextlib.suppress(Exception):
+            client.cancel(list(at_work))
+
+
+def _result(task, i):
+    import distributed
+
+    try:
+        return task.result()
+    except distributed.KilledWorker as e:
+        raise ChildProcessError(
+            f"slice {i}: {e.allowed_failures + 1} workers died while they computed "
+            f"it; was their memory too small?"
+        ) from e
+    except distributed.client.FutureCancelledError as e:
+        raise ConnectionError(
+            f"slice {i} was given up by Dask ({e}); is the scheduler still running?"
+        ) from e
+
+
+# The state of this process, if it is a worker, and the run that it belongs to.
+_state = (None, None)
+_lock = threading.Lock()
+
+
+def _compute(run, prepare, function, i, *arrays):
+    """What a worker does: prepare once for each run, then one slice."""
+    global _state
+    with _lock:
+        if _state[0] != run:
+            _state = run, prepare()
+        state = _state[1]
+    return function(state, i, *arrays)
