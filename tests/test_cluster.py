@@ -159,9 +159,9 @@ def test_recon_and_sample_are_those_of_the_serial_run(
 ):
     address = client.scheduler.address
     for command in (
-        f"recon ksp.npy --maps maps.npy --prior {tiny_prior_file}",
-        f"sample ksp.npy --prior {tiny_prior_file} --slices 2:4 -n 2 --steps 3 "
-        "--seed 7 --noise-std 0.05",
+        f"recon ksp.npy --prior {tiny_prior_file} --slices :4",
+        f"sample ksp.npy --maps maps.npy --prior {tiny_prior_file} --slices 2:4 "
+        "-n 2 --steps 3 --seed 7 --noise-std 0.05",
     ):
         assert main(f"{command} -o here.npy".split()) == 0
         assert main(f"{command} -o there.npy --scheduler {address}".split()) == 0
@@ -198,9 +198,9 @@ def test_killed_worker_and_killed_run(scan, tiny_prior_file, one_thread):
     """SIGKILL of a worker in the middle: nothing is seen of it in the result.
     SIGKILL of the whole run: the serial command goes on where it was."""
     ksp = np.load("ksp.npy")
-    np.save("ksp.npy", np.concatenate([ksp] * 4))
-    np.save("maps.npy", np.concatenate([np.load("maps.npy")] * 4))
-    line = f"recon ksp.npy --maps maps.npy --prior {tiny_prior_file} --max-iter 30 -o "
+    np.save("ksp.npy", np.concatenate([ksp] * 3))
+    np.save("maps.npy", np.concatenate([np.load("maps.npy")] * 3))
+    line = f"recon ksp.npy --maps maps.npy --prior {tiny_prior_file} --max-iter 15 -o "
 
     def start():
         return subprocess.Popen(
@@ -218,12 +218,12 @@ def test_killed_worker_and_killed_run(scan, tiny_prior_file, one_thread):
     times = {n: (scan / "out.npy.part" / n).stat().st_mtime_ns for n in kept}
     victim = _children(process)[0]
     victim.kill()
-    _wait(lambda: len(finished()) >= len(kept) + 6)
+    _wait(lambda: len(finished()) >= len(kept) + 4)
     for name, when in times.items():
         assert (scan / "out.npy.part" / name).stat().st_mtime_ns == when
     workers = _children(process)
     assert victim.pid not in [p.pid for p in workers]
-    assert len(finished()) < 24, "it was over before it was killed"
+    assert len(finished()) < 18, "it was over before it was killed"
     process.kill()
     process.communicate()
     kept = finished()
@@ -233,7 +233,7 @@ def test_killed_worker_and_killed_run(scan, tiny_prior_file, one_thread):
     assert main(f"{line}out.npy".split()) == 0
     assert main(f"{line}whole.npy".split()) == 0
     np.testing.assert_array_equal(np.load("out.npy"), np.load("whole.npy"))
-    assert len(kept) >= 8
+    assert len(kept) >= 6
 
 
 def test_what_cannot_be_connected(monkeypatch, scan, capsys):

@@ -1,0 +1,75 @@
+"""A volume on a SLURM cluster: each worker is a job, each job one slice at a time.
+
+    pip install 'sigpy-priors[cluster]'
+    python examples/slurm.py --jobs 20 -- recon volume.h5 -o image.npy
+    python examples/slurm.py --jobs 4 --gpu -- sample volume.h5 -o samples.npy --device 0
+
+Run it where ``sbatch`` works and the workers can reach, such as a login node; it
+lasts as long as the command does. Jobs that are killed or end at their time limit
+cost the slice they were at. ``--show`` prints the job script and submits nothing.
+
+The same without this script, on any cluster of machines:
+
+    dask scheduler --port 8786                             # on one
+    OMP_NUM_THREADS=4 dask worker HOST:8786 --nthreads 1   # on each
+    sigpy-priors recon volume.h5 -o image.npy --scheduler HOST:8786
+"""
+
+import argparse
+import sys
+
+from sigpy_priors.cli import main as sigpy_priors
+
+
+def make_cluster(args):
+    """A scheduler here; its workers are SLURM jobs of one process each."""
+    from dask_jobqueue import SLURMCluster
+
+    extra = ["--gres=gpu:1"] if args.gpu else []
+    return SLURMCluster(
+        cores=1,  # slices at a time in a job
+        processes=1,
+        job_cpu=args.cpus,
+        memory=args.memory,
+        walltime=args.time,
+        queue=args.partition,
+        job_extra_directives=extra + args.sbatch,
+        job_script_prologue=[
+            f"export OMP_NUM_THREADS={args.cpus} OPENBLAS_NUM_THREADS={args.cpus}"
+        ],
+        interface=args.interface,
+        local_directory=args.scratch,
+        python=sys.executable,
+    )
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=4, help="workers [4]")
+    parser.add_argument("--cpus", type=int, default=1, help="cores of a job [1]")
+    parser.add_argument("--memory", default="8GB", help="of a job [8GB]")
+    parser.add_argument("--time", default="04:00:00", help="limit of a job [04:00:00]")
+    parser.add_argument("--partition", help="[the cluster's default]")
+    parser.add_argument("--gpu", action="store_true", help="one GPU for each job")
+    parser.add_argument("--interface", help="network of workers, such as ib0")
+    parser.add_argument("--scratch", default="/tmp", help="workers' files [/tmp]")
+    parser.add_argument(
+        "--sbatch", action="append", default=[], metavar="OPTION",
+        help="one more line of #SBATCH, such as --sbatch=--account=lab",
+    )
+    parser.add_argument("--show", action="store_true", help="print the job script")
+    parser.add_argument("command", nargs="*", help="-- recon or sample, its options")
+    args = parser.parse_args(argv)
+    with make_cluster(args) as cluster:
+        if args.show:
+            print(cluster.job_script())
+            return 0
+        cluster.scale(jobs=args.jobs)
+        address = cluster.scheduler_address
+        return sigpy_priors([*args.command, "--scheduler", address])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
