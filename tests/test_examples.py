@@ -1,9 +1,14 @@
 """Every example runs, and says what it should."""
 
+import os
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from sigpy_priors.cli import main
+from sigpy_priors.demo import undersample
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -29,6 +34,48 @@ def test_own_script(capsys):
 def test_own_prior(capsys):
     out = run("3_own_prior.py", [], capsys)
     assert float(out.split()[-1]) < 1e-3
+
+
+def test_slurm_script_asks_for_what_it_was_told(capsys):
+    pytest.importorskip("dask_jobqueue")
+    options = "--show --gpu --cpus 4 --memory 16GB --time 01:30:00 --partition fast"
+    script = run("slurm.py", [*options.split(), "--sbatch=--account=lab"], capsys)
+    for line in (
+        "#SBATCH -p fast",
+        "#SBATCH --cpus-per-task=4",
+        "#SBATCH --mem=15G",
+        "#SBATCH -t 01:30:00",
+        "#SBATCH --gres=gpu:1",
+        "#SBATCH --account=lab",
+        "export OMP_NUM_THREADS=4 OPENBLAS_NUM_THREADS=4",
+    ):
+        assert line in script.splitlines(), script
+    assert "dask_worker tcp://" in script and "--nthreads 1 " in script
+
+
+def test_slurm_jobs_reconstruct(tmp_path, brain_slice, tiny_prior_file, monkeypatch):
+    """With an sbatch that runs its script right here: the job does the work."""
+    pytest.importorskip("dask_jobqueue")
+    tools = {
+        "sbatch": f'cp "$1" {tmp_path}/job.sh\n'
+        f"sh {tmp_path}/job.sh > {tmp_path}/job.log 2>&1 &\n"
+        'echo "Submitted batch job $!"',
+        "scancel": 'kill "$@"',
+    }
+    for name, script in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    image, mps = brain_slice
+    np.save("ksp.npy", np.stack([undersample(image, mps, 2)] * 2))
+    np.save("maps.npy", np.stack([mps] * 2))
+    command = f"recon ksp.npy --maps maps.npy --prior {tiny_prior_file} -o".split()
+    options = ["--jobs", "1", "--interface", "lo", "--scratch", str(tmp_path), "--"]
+    example = runpy.run_path(str(EXAMPLES / "slurm.py"))["main"]
+    assert example([*options, *command, "there.npy"]) == 0
+    assert main([*command, "here.npy"]) == 0
+    np.testing.assert_allclose(np.load("there.npy"), np.load("here.npy"), atol=1e-5)
 
 
 def test_every_example_is_run_here():
