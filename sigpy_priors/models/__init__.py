@@ -3,7 +3,7 @@
 from sigpy_priors.models.precond import PRECONDS
 from sigpy_priors.registry import build_network
 
-__all__ = ["build_model"]
+__all__ = ["build_model", "build_precond"]
 
 
 def build_model(spec, source=None):
@@ -25,14 +25,28 @@ def build_model(spec, source=None):
     net = build_network(spec["architecture"], spec["options"], source)
     if spec["precond"] is None:
         return net
-    if spec["precond"] not in PRECONDS:
+    return build_precond(net, spec["precond"], spec["precond_options"])
+
+
+def build_precond(net, name, options):
+    """Preconditioning of a network, by name.
+
+    Args:
+        net (Module): the network.
+        name (str): one of :data:`sigpy_priors.models.precond.PRECONDS`.
+        options (mapping): its options.
+
+    Returns:
+        Precond: denoiser.
+
+    Raises:
+        ValueError: for an unknown name or options that do not fit.
+    """
+    if name not in PRECONDS:
         raise ValueError(
-            f"unknown preconditioning {spec['precond']!r}, expected one of "
-            f"{', '.join(PRECONDS)}."
+            f"unknown preconditioning {name!r}, expected one of {', '.join(PRECONDS)}."
         )
     try:
-        return PRECONDS[spec["precond"]](net, **spec["precond_options"])
+        return PRECONDS[name](net, **options)
     except TypeError as e:
-        raise ValueError(
-            f"preconditioning {spec['precond']!r} rejects its options: {e}"
-        ) from e
+        raise ValueError(f"preconditioning {name!r} rejects its options: {e}") from e

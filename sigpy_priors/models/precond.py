@@ -26,7 +26,19 @@ import math
 import torch
 from torch import nn
 
-__all__ = ["Precond", "EDM", "Direct", "Score", "VP", "VP_OUTPUTS", "PRECONDS"]
+from sigpy_priors.models.schedules import make_schedule
+
+__all__ = [
+    "Precond",
+    "EDM",
+    "Diffusion",
+    "Direct",
+    "Score",
+    "VP",
+    "OUTPUTS",
+    "VP_OUTPUTS",
+    "PRECONDS",
+]
 
 
 def _column(v):
@@ -80,19 +92,98 @@ class EDM(Precond):
         )
 
 
-class Direct(Precond):
-    """The network is a denoiser already: D = F(x, sigma)."""
+# What a network may put out, and what times it sits in D: functions of the noise
+# level and of c_in.
+OUTPUTS = {
+    "denoiser": lambda s, c_in: (torch.zeros_like(s), torch.ones_like(s)),
+    "residual": lambda s, c_in: (torch.ones_like(s), -torch.ones_like(s)),
+    "eps": lambda s, c_in: (torch.ones_like(s), -s),
+    "v": lambda s, c_in: (c_in**2, -s * c_in),
+    "score": lambda s, c_in: (torch.ones_like(s), s**2 * c_in),
+    "scaled_score": lambda s, c_in: (torch.ones_like(s), s),
+}
+
+
+class Diffusion(Precond):
+    r"""Any diffusion network, by what it puts out and how noise is stated to it.
+
+    Variance exploding (the schedule "sigma", "log_sigma" or "geometric"): the
+    network sees x itself, :math:`c_{in} = 1`. Variance preserving (DDPM and
+    its kin): with :math:`\sigma^2 = (1 - \bar\alpha) / \bar\alpha` it sees
+    :math:`z = \sqrt{\bar\alpha} x`, :math:`c_{in} = 1/\sqrt{1 + \sigma^2}`.
+
+    ============  ==================================  ======================
+    output        F estimates                         D
+    ============  ==================================  ======================
+    denoiser      :math:`x_0`                         F
+    residual      :math:`x - x_0`                     x - F
+    eps           unit noise                          :math:`x - \sigma F`
+    v             :math:`\sqrt{\bar\alpha} \epsilon    :math:`c_{in}^2 x
+                  - \sqrt{1 - \bar\alpha} x_0`        - \sigma c_{in} F`
+    score         gradient of the log-density of z    :math:`x + \sigma^2
+                                                      c_{in} F`
+    scaled_score  minus eps                           :math:`x + \sigma F`
+    ============  ==================================  ======================
+
+    Args:
+        net (Module): the network.
+        output (str): one of ``OUTPUTS``.
+        schedule (str or mapping): how noise is stated
+            (:func:`sigpy_priors.models.schedules.make_schedule`).
+    """
+
+    def __init__(self, net, output="denoiser", schedule="sigma"):
+        super().__init__(net)
+        if output not in OUTPUTS:
+            raise ValueError(
+                f"output must be one of {', '.join(OUTPUTS)}, got {output!r}."
+            )
+        self.output = output
+        schedule = make_schedule(schedule)
+        if output == "v" and not schedule.preserving:
+            raise ValueError(
+                "output 'v' is defined for variance-preserving schedules only, such "
+                "as 'linear' or 'cosine'."
+            )
+        self.preserving = schedule.preserving
+        self.condition = schedule.condition
+        for name in ("log_sigma", "times"):
+            table = getattr(schedule, name)
+            table = None if table is None else torch.tensor(table).float()
+            self.register_buffer(name, table, persistent=False)
+
+    @property
+    def sigma_range(self):
+        """The noise levels of the first and last time, or (0, inf)."""
+        if self.log_sigma is None:
+            return 0.0, math.inf
+        return math.exp(self.log_sigma[0]), math.exp(self.log_sigma[-1])
+
+    def time(self, sigma):
+        """Time of ``sigma``, linear in log sigma between two entries."""
+        table, times = self.log_sigma.to(sigma), self.times.to(sigma)
+        log_sigma = sigma.log().clamp(table[0], table[-1])
+        hi = torch.searchsorted(table, log_sigma).clamp(1, len(table) - 1)
+        lo = hi - 1
+        frac = (log_sigma - table[lo]) / (table[hi] - table[lo])
+        return times[lo] + frac * (times[hi] - times[lo])
 
     def coefficients(self, sigma):
-        one = torch.ones_like(sigma)
-        return 0 * one, one, one, sigma
+        c_in = (1 + sigma**2).rsqrt() if self.preserving else torch.ones_like(sigma)
+        c_skip, c_out = OUTPUTS[self.output](sigma, c_in)
+        c_noise = {"sigma": lambda s: s, "log_sigma": torch.log, "time": self.time}
+        return c_skip, c_out, c_in, c_noise[self.condition](sigma)
 
 
-class Score(Precond):
+class Direct(Diffusion):
+    """The network is a denoiser already: D = F(x, sigma)."""
+
+    def __init__(self, net):
+        super().__init__(net)
+
+
+class Score(Diffusion):
     r"""Score network (SMLD / NCSN, variance exploding).
-
-    F estimates :math:`\nabla \log p_\sigma(x)`, so
-    :math:`c_{skip} = 1`, :math:`c_{out} = \sigma^2`, :math:`c_{in} = 1`.
 
     Args:
         net (Module): the network.
@@ -102,34 +193,18 @@ class Score(Precond):
     """
 
     def __init__(self, net, scaled=False, condition="sigma"):
-        super().__init__(net)
         if condition not in ("sigma", "log_sigma"):
             raise ValueError(
                 f"condition must be 'sigma' or 'log_sigma', got {condition!r}."
             )
-        self.scaled = scaled
-        self.condition = condition
-
-    def coefficients(self, sigma):
-        one = torch.ones_like(sigma)
-        noise = sigma if self.condition == "sigma" else sigma.log()
-        return one, sigma if self.scaled else sigma**2, one, noise
+        super().__init__(net, "scaled_score" if scaled else "score", condition)
 
 
 VP_OUTPUTS = ("eps", "v", "x0")
 
 
-class VP(Precond):
-    r"""Variance-preserving (DDPM) network in eps, v or x0 parametrisation.
-
-    With :math:`\sigma^2 = (1 - \bar\alpha) / \bar\alpha` a DDPM network at
-    time t sees :math:`z = \sqrt{\bar\alpha} x = x / \sqrt{1 + \sigma^2}`, so
-    :math:`c_{in} = 1/\sqrt{1+\sigma^2}`, :math:`c_{noise} = t(\sigma)`, and
-
-    - eps: :math:`c_{skip} = 1`, :math:`c_{out} = -\sigma`
-    - v: :math:`c_{skip} = 1/(1+\sigma^2)`,
-      :math:`c_{out} = -\sigma/\sqrt{1+\sigma^2}`
-    - x0: :math:`c_{skip} = 0`, :math:`c_{out} = 1`
+class VP(Diffusion):
+    """Variance-preserving (DDPM) network in eps, v or x0 parametrisation.
 
     Args:
         net (Module): the network, conditioned on the time index.
@@ -139,43 +214,12 @@ class VP(Precond):
     """
 
     def __init__(self, net, output="eps", betas=None):
-        super().__init__(net)
         if output not in VP_OUTPUTS:
             raise ValueError(f"output must be one of {VP_OUTPUTS}, got {output!r}.")
-        self.output = output
-        if betas is None:
-            betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
-        betas = torch.as_tensor(betas, dtype=torch.float64)
-        if betas.ndim != 1 or len(betas) < 2 or not ((betas > 0) & (betas < 1)).all():
-            raise ValueError(
-                "betas must be a sequence of at least two numbers in (0, 1)."
-            )
-        alpha_bar = torch.cumprod(1 - betas, 0)
-        log_sigma = 0.5 * torch.log((1 - alpha_bar) / alpha_bar)
-        self.register_buffer("log_sigma", log_sigma.float(), persistent=False)
-
-    @property
-    def sigma_range(self):
-        """The per-channel noise levels of the first and last time step."""
-        return math.exp(self.log_sigma[0]), math.exp(self.log_sigma[-1])
-
-    def time(self, sigma):
-        """Time index of ``sigma``, linear in log sigma between two steps."""
-        table = self.log_sigma.to(sigma)
-        log_sigma = sigma.log().clamp(table[0], table[-1])
-        hi = torch.searchsorted(table, log_sigma).clamp(1, len(table) - 1)
-        lo = hi - 1
-        frac = (log_sigma - table[lo]) / (table[hi] - table[lo])
-        return lo + frac
-
-    def coefficients(self, sigma):
-        c_in = (1 + sigma**2).rsqrt()
-        c_noise = self.time(sigma)
-        if self.output == "eps":
-            return torch.ones_like(sigma), -sigma, c_in, c_noise
-        if self.output == "v":
-            return c_in**2, -sigma * c_in, c_in, c_noise
-        return torch.zeros_like(sigma), torch.ones_like(sigma), c_in, c_noise
+        schedule = "linear" if betas is None else {"betas": betas}
+        super().__init__(net, "denoiser" if output == "x0" else output, schedule)
 
 
-PRECONDS = {"edm": EDM, "direct": Direct, "score": Score, "vp": VP}
+PRECONDS = {
+    "edm": EDM, "direct": Direct, "score": Score, "vp": VP, "diffusion": Diffusion
+}  # fmt: skip

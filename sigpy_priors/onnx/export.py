@@ -1,0 +1,197 @@
+"""Priors as ONNX files, for any runtime.
+
+What is exported is the denoiser in the convention of this project:
+
+- ``x`` (batch, 2, height, width), float: real and imaginary part,
+- ``sigma`` (batch,), float: standard deviation of complex noise,
+- ``denoised``, like ``x``: E[x0 | x0 + n = x].
+
+Padding to the network's stride, the factor sqrt(2) between complex noise and
+that of a channel, and the preconditioning are inside; batch, height and width
+are free (a closed-form Gaussian has one image size). The image is in units of
+its scale, as the card says, which is in the file's ``metadata_props``.
+
+Of a density prior ``x`` alone goes in; ``log_prob`` (batch,), in nats, and
+``grad_log_prob``, its gradient over ``x``, come out.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sigpy_priors.atomic import write_atomic
+
+__all__ = ["OPSET", "TOLERANCE", "export_onnx"]
+
+OPSET = 20
+TOLERANCE = 1e-5
+# The denoised image may lose this much by --half or --int8, in dB.
+MAX_LOSS = 0.1
+
+
+class _Padded(nn.Module):
+    """A denoiser that pads by indices: a graph for every height and width."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.model, self.low, self.stride = made.model, made.low, made.stride
+
+    def forward(self, x, sigma):
+        h, w = x.shape[-2:]
+        for axis, n in ((2, h), (3, w)):
+            if self.stride > 1:
+                whole = (n + self.stride - 1) // self.stride * self.stride
+                index = torch.arange(whole, device=x.device).clamp(max=n - 1)
+                x = x.index_select(axis, index)
+        out = self.model(x, sigma.clamp_min(self.low) / 2**0.5)
+        return out[..., :h, :w]
+
+
+def _module(prior):
+    """What is written, an example, and which of its axes are free."""
+    from bart_plugin.denoiser import NetworkDenoiser, as_module
+
+    made = as_module(prior)
+    size = getattr(made, "mean", torch.zeros(2, 37, 51)).shape[-2:]
+    x, sigma = torch.randn(2, 2, *size), torch.tensor([0.1, 0.2])
+    batch = {0: torch.export.Dim("batch")}
+    if not isinstance(made, NetworkDenoiser):
+        return made, (x, sigma), (batch, batch)
+    axes = batch | {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    return _Padded(made), (x, sigma), (axes, batch)
+
+
+def _write_model(module, args, free, inputs, outputs):
+    """``torch.onnx.export`` without its chatter and its notes on every node."""
+    from sigpy_priors.onnx import require
+
+    require("onnx", "onnxscript", "onnxruntime")
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            model = torch.onnx.export(
+                module, args, dynamo=True, input_names=inputs, output_names=outputs,
+                dynamic_shapes=free, opset_version=OPSET, verbose=False,
+            ).model_proto  # fmt: skip
+    finally:
+        log.setLevel(level)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info,
+                 *graph.initializer):  # fmt: skip
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return model
+
+
+def _parity(model, module, args, what):
+    """Raise if onnxruntime and torch differ, at the example and other sizes."""
+    from sigpy_priors.onnx.runtime import open_session
+
+    session = open_session(model.SerializeToString())
+    x, *sigma = args
+    cases = [args]
+    if all(not isinstance(n, int) for n in session.get_inputs()[0].shape[2:]):
+        cases.append((torch.randn(1, 2, 24, 40), *(s[:1] for s in sigma)))
+        cases.append((torch.randn(3, 2, 41, 18), *(s[[0, 1, 0]] for s in sigma)))
+    worst = 0.0
+    for case in cases:
+        feeds = {i.name: t.numpy() for i, t in zip(session.get_inputs(), case)}
+        expected = module(*case)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for found, wanted in zip(session.run(None, feeds), expected, strict=True):
+            wanted = wanted.detach().numpy()
+            worst = max(worst, np.abs(found - wanted).max() / np.abs(wanted).max())
+    if not worst <= TOLERANCE:
+        raise RuntimeError(
+            f"{what}: onnxruntime and torch differ by {worst:.1e} of the greatest value, "
+            f"more than {TOLERANCE:g}: do not use this export."
+        )
+    return worst
+
+
+def export_onnx(prior, path, half=False, int8=False):
+    """Write a prior as an ONNX file, with its card inside.
+
+    Checked by ``onnx.checker`` and by parity of onnxruntime with torch.
+
+    Args:
+        prior (Prior or str): a network or Gaussian prior, a density prior, or
+            the name of one.
+        path (str or Path): file to write.
+        half (bool): compute in half precision; inputs and outputs stay float.
+        int8 (bool): convolutions of 8-bit integers, calibrated on the bundled
+            example.
+
+    Returns:
+        PriorCard: the card as written; its notes say the parity, and what half
+        or int8 lose in denoising the bundled example.
+
+    Raises:
+        ValueError: if half or int8 lose 0.1 dB or more, or the prior is an
+            ONNX file already.
+        TypeError: if the prior is neither network nor Gaussian nor density.
+        ImportError: naming the extra to install.
+    """
+    from sigpy_priors.onnx import require
+    from sigpy_priors.onnx.load import with_card
+
+    (onnx,) = require("onnx")
+    if isinstance(prior, (str, Path)):
+        from sigpy_priors.package import load_prior
+
+        prior = load_prior(prior)
+    if half and int8:
+        raise ValueError("half and int8 are alternatives, choose one.")
+    if prior.card is not None and prior.card.architecture == "onnx":
+        raise ValueError(f"{prior!r} is an ONNX file already: copy it.")
+    if getattr(prior, "log_prob_channels", None) is not None:
+        raise NotImplementedError
+    module, args, free = _module(prior)
+    inputs = ["x", "sigma"]
+    model = _write_model(module, args, free, inputs, ["denoised"])
+    worst = _parity(model, module, args, path)
+    notes = f"ONNX opset {OPSET}; differs from torch by {worst:.0e} of the maximum."
+    if half or int8:
+        from sigpy_priors.onnx.quantize import loss, to_half, to_int8
+
+        smaller = to_half(model) if half else to_int8(model, prior.sigma_range)
+        lost = loss(model, smaller, prior.sigma_range)
+        what = "half precision" if half else "int8"
+        if not max(lost.values()) < MAX_LOSS:
+            table = ", ".join(f"{v:.2f} at {s:g}" for s, v in lost.items())
+            raise ValueError(
+                f"{what} loses too much in denoising the bundled example: dB at sigma: "
+                f"{table}; allowed is {MAX_LOSS:g}. Export it without."
+            )
+        model = smaller
+        notes += f" In {what}, which loses at most {max(lost.values()):.3f} dB."
+    card = with_card(model, _card(prior, inputs, notes))
+    onnx.checker.check_model(model, full_check=True)
+    write_atomic(path, lambda p: Path(p).write_bytes(model.SerializeToString()))
+    return card
+
+
+def _card(prior, inputs, notes):
+    """The prior's own card, with the file in place of the architecture."""
+    from sigpy_priors.card import PriorCard
+
+    how = {
+        "architecture": "onnx", "options": {"inputs": inputs}, "precond": "direct",
+        "precond_options": {}, "package": None,
+    }  # fmt: skip
+    if prior.card is None:
+        low, high = prior.sigma_range
+        bounds = max(low, 1e-4), min(high, 1e4)
+        return PriorCard(
+            name=type(prior).__name__, sigma_range=bounds, strength=prior.strength,
+            notes=notes, **how,
+        )  # fmt: skip
+    notes = f"{prior.card.notes}\n{notes}".strip()
+    return prior.card.model_copy(update={**how, "notes": notes})

@@ -1,0 +1,149 @@
+"""Files that are ONNX, as priors."""
+
+import hashlib
+import json
+from pathlib import Path
+
+__all__ = ["load_onnx", "read_onnx", "card_of", "with_card", "CARD", "FORMAT"]
+
+CARD = "sigpy_priors.card"
+FORMAT = "sigpy-priors"
+
+
+def read_onnx(path):
+    """Read an ONNX file with its external data.
+
+    Args:
+        path (str or Path): the file.
+
+    Returns:
+        onnx.ModelProto: whole.
+
+    Raises:
+        ValueError: if there is none, it is damaged or not ONNX, or files with
+            its weights are missing.
+    """
+    from sigpy_priors.onnx import require
+
+    (onnx,) = require("onnx")
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file.")
+    try:
+        model = onnx.load(path, load_external_data=False)
+        if not model.graph.node:
+            raise ValueError("it has no nodes")
+    except Exception as e:
+        raise ValueError(f"{path}: not an ONNX file, or damaged ({e}).") from e
+    parts = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    missing = sorted(p for p in parts if not (path.parent / p).is_file())
+    if missing:
+        raise ValueError(
+            f"{path}: its weights lie in {', '.join(missing)}, which should be beside "
+            f"it but is not: copy both files together."
+        )
+    try:
+        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
+    except Exception as e:
+        raise ValueError(f"{path}: its external data cannot be read ({e}).") from e
+    return model
+
+
+def _digest(model):
+    """SHA-256 over names, types, shapes and bytes of the weights."""
+    from onnx import numpy_helper
+
+    sha = hashlib.sha256()
+    for t in sorted(model.graph.initializer, key=lambda t: t.name):
+        a = numpy_helper.to_array(t)
+        sha.update(f"{t.name}:{a.dtype}:{a.shape};".encode() + a.tobytes())
+    return sha.hexdigest()
+
+
+def card_of(model, source):
+    """The card in a file's metadata.
+
+    Args:
+        model (onnx.ModelProto): the file.
+        source (str or Path): named in errors.
+
+    Returns:
+        PriorCard: validated.
+
+    Raises:
+        ValueError: if there is none, or it is not valid.
+    """
+    from sigpy_priors.card import PriorCard
+
+    meta = {p.key: p.value for p in model.metadata_props}
+    if CARD not in meta:
+        raise ValueError(
+            f"{source}: an ONNX file without the card of a prior: say what it is with\n"
+            f"  sigpy-priors import {source} -o prior.onnx"
+        )
+    return PriorCard.parse(meta[CARD], source)
+
+
+def with_card(model, card):
+    """Put a card into a model; its digest of the weights is filled in.
+
+    Args:
+        model (onnx.ModelProto): changed in place.
+        card (PriorCard): what to write.
+
+    Returns:
+        PriorCard: as written.
+    """
+    card = card.model_copy(update={"weights_sha256": _digest(model)})
+    kept = [p for p in model.metadata_props if p.key not in (CARD, "format")]
+    meta = {p.key: p.value for p in kept} | {
+        "format": FORMAT, CARD: card.model_dump_json()
+    }  # fmt: skip
+    del model.metadata_props[:]
+    for key, value in meta.items():
+        model.metadata_props.add(key=key, value=value)
+    return card
+
+
+def load_onnx(path):
+    """Load a prior from an ONNX file that has a card.
+
+    Args:
+        path (str or Path): written by ``export onnx`` or ``import``.
+
+    Returns:
+        NetworkPrior: which runs in onnxruntime where it can.
+
+    Raises:
+        ValueError: if the file is not whole, has no card, or its operators or
+            inputs cannot be used.
+    """
+    from sigpy_priors.onnx.adapter import build_foreign
+    from sigpy_priors.onnx.runtime import OnnxModule
+    from sigpy_priors.prior import NetworkPrior
+
+    model = read_onnx(path)
+    card = card_of(model, path)
+    if card.architecture != "onnx" or card.kind != "denoiser":
+        raise ValueError(
+            f"{path}: a {card.kind} prior with architecture {card.architecture!r}; "
+            f"here only denoisers in ONNX are loaded, take the .safetensors file."
+        )
+    if card.weights_sha256 != _digest(model):
+        raise ValueError(
+            f"{path}: the weights are not those that the card was written for "
+            f"(SHA-256 differs): the file is damaged or was altered."
+        )
+    spec = json.loads(card.model_dump_json())
+    try:
+        foreign = build_foreign(
+            OnnxModule(model), spec["options"], spec["precond"], spec["precond_options"]
+        )
+    except (KeyError, ValueError) as e:
+        raise ValueError(f"{path}: {e}") from e
+    return NetworkPrior(foreign, card)
