@@ -45,7 +45,7 @@ $(BIN)/.installed: $(PINS) | $(BIN)/python
 
 $(BIN)/.installed-test: $(PINS) | $(BIN)/python
 	@echo "installing the dependencies of the tests into .venv, once"
-	$(PIP) -e '.[train,bart,cluster,test]'
+	$(PIP) -e '.[train,bart,cluster,onnx,test]'
 	@touch $@ $(BIN)/.installed
 
 clean:

@@ -25,6 +25,8 @@ _NAMES = {
     "save_prior": "package",
     "read_card": "package",
     "bundled": "package",
+    "export_onnx": "onnx.export",
+    "import_onnx": "importing",
 }
 
 __version__ = "0.1.0"

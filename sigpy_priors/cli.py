@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from sigpy_priors import __version__
-from sigpy_priors.commands import demo, export, priors, recon, sample, train
+from sigpy_priors.commands import demo, export, import_, priors, recon, sample, train
 
 __all__ = ["main"]
 
@@ -18,8 +18,9 @@ def _parser(argv):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (recon, sample, priors, train, demo):
         module.add_parser(commands)
-    # The formats of export load much: only when that command is given.
+    # Options of these two load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)
+    import_.add_parser(commands, load="import" in argv)
     return parser
 
 
@@ -40,7 +41,7 @@ def main(argv=None):
         # Training says how to go on.
         print(f"sigpy-priors: {str(e) or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as e:
+    except (ValueError, OSError, ImportError) as e:
         print(f"sigpy-priors: error: {e}", file=sys.stderr)
         return 2
 

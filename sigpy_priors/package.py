@@ -1,13 +1,13 @@
-"""Priors as files: safetensors with the card inside, and the bundled ones."""
+"""Priors as files: the card inside, and the bundled ones."""
 
 import hashlib
 import json
 from pathlib import Path
 
-__all__ = ["save_prior", "load_prior", "read_card", "bundled", "FORMAT"]
+__all__ = ["save_prior", "load_prior", "read_card", "bundled", "FORMAT", "CARD"]
 
 FORMAT = "sigpy-priors"
-_CARD = "sigpy_priors.card"
+CARD = "sigpy_priors.card"
 _DATA = Path(__file__).parent / "data"
 
 
@@ -61,7 +61,7 @@ def save_prior(path, model, card, dtype="float32"):
         if not torch.isfinite(tensors[name]).all():
             raise ValueError(f"{path}: weight {name!r} is not finite as {dtype}.")
     card = card.model_copy(update={"weights_sha256": _digest(tensors)})
-    meta = {"format": FORMAT, _CARD: card.model_dump_json()}
+    meta = {"format": FORMAT, CARD: card.model_dump_json()}
     write_atomic(path, lambda p: save_file(tensors, p, meta))
     return card
 
@@ -84,12 +84,12 @@ def _open(path):
             f"{path}: not a safetensors file, or damaged or cut short ({e})."
         ) from e
     meta = file.metadata() or {}
-    if meta.get("format") != FORMAT or _CARD not in meta:
+    if meta.get("format") != FORMAT or CARD not in meta:
         raise ValueError(
             f"{path}: a safetensors file, but no prior of this package: its "
             f"metadata have no card. Import other networks with their card."
         )
-    return file, PriorCard.parse(meta[_CARD], path)
+    return file, PriorCard.parse(meta[CARD], path)
 
 
 def read_card(name):
@@ -104,14 +104,20 @@ def read_card(name):
     Raises:
         ValueError: as :func:`load_prior`.
     """
-    return _open(bundled().get(str(name), name))[1]
+    path = bundled().get(str(name), name)
+    if Path(path).suffix == ".onnx":
+        from sigpy_priors.onnx.load import card_of, read_onnx
+
+        return card_of(read_onnx(path), path)
+    return _open(path)[1]
 
 
 def load_prior(name):
     """Load a prior.
 
     Args:
-        name (str or Path): a bundled name (:func:`bundled`) or a file.
+        name (str or Path): a bundled name (:func:`bundled`) or a file,
+            ``.safetensors`` or ``.onnx`` (:mod:`sigpy_priors.onnx`).
 
     Returns:
         Prior: ready for :class:`sigpy_priors.app.PriorRecon`.
@@ -128,6 +134,10 @@ def load_prior(name):
     from sigpy_priors.prior import NetworkPrior
 
     path = bundled().get(str(name), name)
+    if Path(path).suffix == ".onnx":
+        from sigpy_priors.onnx.load import load_onnx
+
+        return load_onnx(path)
     file, card = _open(path)
     try:
         tensors = {k: file.get_tensor(k) for k in file.keys()}

@@ -52,17 +52,16 @@ class _Padded(nn.Module):
 
 
 def _module(prior):
-    """What is written, an example, and which of its axes are free."""
+    """What is written, an example, and the names of its free axes."""
     from bart_plugin.denoiser import NetworkDenoiser, as_module
 
     made = as_module(prior)
     size = getattr(made, "mean", torch.zeros(2, 37, 51)).shape[-2:]
-    x, sigma = torch.randn(2, 2, *size), torch.tensor([0.1, 0.2])
-    batch = {0: torch.export.Dim("batch")}
+    args = torch.randn(2, 2, *size), torch.tensor([0.1, 0.2])
+    batch = {0: "batch"}
     if not isinstance(made, NetworkDenoiser):
-        return made, (x, sigma), (batch, batch)
-    axes = batch | {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
-    return _Padded(made), (x, sigma), (axes, batch)
+        return made, args, (batch, batch)
+    return _Padded(made), args, (batch | {2: "height", 3: "width"}, batch)
 
 
 def _write_model(module, args, free, inputs, outputs):
@@ -70,15 +69,17 @@ def _write_model(module, args, free, inputs, outputs):
     from sigpy_priors.onnx import require
 
     require("onnx", "onnxscript", "onnxruntime")
+    dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
+            program = torch.export.export(module.eval(), args, dynamic_shapes=dynamic)
             model = torch.onnx.export(
-                module, args, dynamo=True, input_names=inputs, output_names=outputs,
-                dynamic_shapes=free, opset_version=OPSET, verbose=False,
+                program, args, dynamo=True, input_names=inputs, output_names=outputs,
+                opset_version=OPSET, verbose=False,
             ).model_proto  # fmt: skip
     finally:
         log.setLevel(level)
@@ -87,7 +88,20 @@ def _write_model(module, args, free, inputs, outputs):
                  *graph.initializer):  # fmt: skip
         del part.metadata_props[:]
         part.doc_string = ""
+    _name_axes(graph, free)
     return model
+
+
+def _name_axes(graph, free):
+    """Names for torch's symbols of the free axes."""
+    names = {}
+    for value, axes in zip(graph.input, free):
+        for axis, name in axes.items():
+            names[value.type.tensor_type.shape.dim[axis].dim_param] = name
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in names:
+                dim.dim_param = names[dim.dim_param]
 
 
 def _parity(model, module, args, what):

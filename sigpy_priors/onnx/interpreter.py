@@ -160,9 +160,11 @@ class Interpreter(nn.Module):
             self.host[name] = array
             return
         attribute = f"w{len(self.weights)}"
-        array = np.ascontiguousarray(array)
-        self.register_buffer(attribute, torch.from_numpy(array.copy()).float())
-        self.weights[name] = attribute
+        tensor = torch.from_numpy(np.ascontiguousarray(array).copy()).float()
+        # Channels last, which priors ask for, is refused by tensors of rank five.
+        flat = tensor.reshape(-1) if tensor.ndim > 4 else tensor
+        self.register_buffer(attribute, flat)
+        self.weights[name] = attribute, tuple(tensor.shape)
 
     def is_integer(self, name):
         """Tell an input of whole numbers."""
@@ -198,7 +200,9 @@ class Interpreter(nn.Module):
         """
         self.refuse_unknown()
         values = {**self.host, "": None}
-        values |= {name: getattr(self, a) for name, a in self.weights.items()}
+        for name, (attribute, shape) in self.weights.items():
+            weight = getattr(self, attribute)
+            values[name] = weight.reshape(shape) if len(shape) > 4 else weight
         values |= dict(zip(self.inputs, map(self._own, inputs), strict=True))
         for i, node in enumerate(self.nodes):
             args = [values[name] for name in node.inputs]

@@ -4,10 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
-__all__ = ["load_onnx", "read_onnx", "card_of", "with_card", "CARD", "FORMAT"]
+from sigpy_priors.package import CARD, FORMAT
 
-CARD = "sigpy_priors.card"
-FORMAT = "sigpy-priors"
+__all__ = ["load_onnx", "read_onnx", "card_of", "with_card"]
 
 
 def read_onnx(path):
