@@ -23,7 +23,9 @@ def add_parser(commands, load):
     p.add_argument(
         "--inputs", metavar="X,SIGMA", help="names of image and noise input; X: blind"
     )
-    p.add_argument("--channels", choices=CHANNELS)
+    p.add_argument(
+        "--channels", choices=CHANNELS, metavar="C", help=" | ".join(CHANNELS)
+    )
     p.add_argument("--layout", choices=LAYOUTS)
     p.add_argument(
         "--parametrization", metavar="P", help=f"x0, {', '.join(OUTPUTS)}, edm[:DATA]"

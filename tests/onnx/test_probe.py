@@ -61,7 +61,7 @@ def test_conventions_are_found_and_the_prior_is_right(name, tmp_path, smooth, im
     for sigma in (0.08, 0.5):
         wanted = smooth(image, sigma)
         # Whole time steps: the level is right to about 1 %.
-            tol = 0.04 if name.startswith("ddpm") else 2e-5
+        tol = 0.04 if name.startswith("ddpm") else 2e-5
         np.testing.assert_allclose(prior.denoise(image, sigma), wanted, atol=tol)
 
 
