@@ -20,6 +20,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from sigpy_priors.cache import cache
+
 __all__ = [
     "BartNotFound",
     "BuildError",
@@ -57,15 +59,6 @@ class BartNotFound(RuntimeError):
 
 class BuildError(RuntimeError):
     """A build stopped; the message says which piece is missing."""
-
-
-def cache():
-    """Folder of everything that is built, outside of any repository."""
-    base = os.environ.get("SIGPY_PRIORS_CACHE")
-    if base:
-        return Path(base)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "sigpy-priors"
 
 
 def version_of(bart):

@@ -11,7 +11,7 @@ __all__ = ["import_onnx"]
 HINTS = "sigpy_priors.hints"
 SOURCE = "sigpy_priors.source"
 # A value that was told is doubted aloud if another denoises better by this.
-DOUBT = 0.2
+DOUBT = 0.05
 
 
 def _names(module, inputs, path):

@@ -112,12 +112,14 @@ def read_card(name):
     return _open(path)[1]
 
 
-def load_prior(name):
+def load_prior(name, runtime="auto"):
     """Load a prior.
 
     Args:
         name (str or Path): a bundled name (:func:`bundled`) or a file,
             ``.safetensors`` or ``.onnx`` (:mod:`sigpy_priors.onnx`).
+        runtime (str): what a network denoiser runs with on the CPU: "auto",
+            the faster of those installed, or "torch".
 
     Returns:
         Prior: ready for :class:`sigpy_priors.app.PriorRecon`.
@@ -159,5 +161,6 @@ def load_prior(name):
         raise ValueError(
             f"{path}: the card describes another network than the weights: {e}"
         ) from e
-    kinds = {"denoiser": NetworkPrior, "density": NetworkDensity}
-    return kinds[card.kind](model, card)
+    if card.kind == "density":
+        return NetworkDensity(model, card)
+    return NetworkPrior(model, card, runtime=runtime)

@@ -206,16 +206,36 @@ class NetworkPrior(TorchModel, DenoiserPrior):
         card (PriorCard or None): what it was trained on.
         sigma_range (tuple of float or None): trained complex noise levels;
             default from the card.
+        runtime (str): "torch", or "auto": on the CPU onnxruntime, where it is
+            installed and no derivative is wanted (:mod:`sigpy_priors.onnx`).
     """
 
-    def __init__(self, model, card=None, sigma_range=None):
+    def __init__(self, model, card=None, sigma_range=None, runtime="torch"):
         super().__init__(model)
+        if runtime not in ("torch", "auto"):
+            raise ValueError(f"runtime must be 'torch' or 'auto', got {runtime!r}.")
+        self.runtime = runtime
         self.card = card
         if card is not None:
             self.strength = card.strength
             sigma_range = sigma_range or card.sigma_range
         if sigma_range is not None:
             self.sigma_range = tuple(sigma_range)
+
+    def to(self, device, dtype):
+        """The network on a device, in a real precision; copies are kept."""
+        import torch
+
+        key = (torch.device(device), dtype)
+        known = key in self._copies
+        model = super().to(device, dtype)
+        if known or self.runtime == "torch" or key != (torch.device("cpu"), torch.float32):
+            return model
+        from sigpy_priors.onnx.backend import accelerate, worthwhile
+
+        if worthwhile(self):
+            self._copies[key] = accelerate(self, model)
+        return self._copies[key]
 
     def _denoise(self, x, sigma):
         import torch

@@ -240,24 +240,21 @@ def probe(module, inputs, told=None):
         )
     best = _best(gains)
     rivals = {}
-    for field in FIELDS:
+    for field in set(FIELDS) - set(told):
         others = {
-            h: g
-            for h, g in gains.items()
-            if getattr(h, field) != getattr(best, field)
+            h: g for h, g in gains.items() if getattr(h, field) != getattr(best, field)
         }
-        if field in told:
-            # Would another value of what was told do better?
-            free = {k: v for k, v in told.items() if k != field}
-            some = [
-                h for h in map(_hashable, _candidates(
-                    module, inputs, {k: _frozen(v) for k, v in free.items()}))
-                if getattr(h, field) != getattr(best, field)
-            ]  # fmt: skip
-            others = _try(remembered, inputs, some, clean)[0]
         if others:
             other = max(others, key=others.get)
             rivals[field] = (getattr(other, field), others[other])
+    if told:
+        # What would be found if nothing was told?
+        free = map(_hashable, _candidates(module, inputs, {}))
+        free, _ = _try(remembered, inputs, [h for h in free if h not in gains], clean)
+        for field in told if free else ():
+            other = _best(free)
+            if free[other] > gains[best] and getattr(other, field) != getattr(best, field):
+                rivals[field] = (getattr(other, field), free[other])
     if gains[best] < MIN_GAIN:
         raise ValueError(
             f"no hypothesis denoises the bundled slice; the best, {_line(best)}, gains "
