@@ -193,16 +193,18 @@ class PosteriorSampling(sp.app.App):
             array: samples (num_samples, H, W), or their mean with
             ``keep_samples=False``.
         """
-        self._denoiser = Denoiser(self.prior)
-        self._drawn, self.data.normals = 0, 0
+        cost = METHODS[self.method].cost(len(self.sigmas), **self.options)
         with tqdm(
-            total=self.num_samples,
-            initial=len(self.draws),
+            total=self.num_samples * cost,
+            initial=len(self.draws) * cost,
             desc=f"{type(self).__name__} ({self.method})",
-            unit="sample",
+            unit="evaluation",
             disable=not self.show_pbar,
         ) as bar:
+            self._denoiser = Denoiser(self.prior, bar.update)
+            self._drawn, self.data.normals = 0, 0
             while len(self.draws) < self.num_samples:
+                bar.set_postfix_str(f"{len(self.draws)}/{self.num_samples} samples")
                 first = len(self.draws)
                 last = min(first + self.chunk_size, self.num_samples)
                 chunk = self._draw(range(first, last))
@@ -211,7 +213,10 @@ class PosteriorSampling(sp.app.App):
                 self.draws.add(chunk)
                 self._drawn += len(chunk)
                 self.draws.save()
-                bar.update(len(chunk))
+                # What a sample really costs, which may depend on the data.
+                left = self.num_samples - len(self.draws)
+                bar.total = round(bar.n + left * self.evaluations)
+            bar.set_postfix_str(f"{len(self.draws)}/{self.num_samples} samples")
         return self.samples if self.draws.keep else self.mmse
 
     def _draw(self, numbers):

@@ -25,21 +25,26 @@ __all__ = ["METHODS", "Method", "DataTerm", "Denoiser", "Noise"]
 
 
 class Method(NamedTuple):
-    """A sampler and its default number of noise levels."""
+    """A sampler, its default number of noise levels, and what it costs.
+
+    ``cost`` takes that number and the sampler's options, and tells the network
+    evaluations for each sample, for the progress bar.
+    """
 
     function: object
     steps: int
+    cost: object
 
 
 METHODS = {
-    "mmps": Method(mmps, 15),
-    "ald": Method(ald, 20),
-    "pula": Method(pula, 30),
-    "pc": Method(predictor_corrector, 30),
-    "dps": Method(dps, 30),
-    "pigdm": Method(pigdm, 30),
-    "diffpir": Method(diffpir, 60),
-    "dds": Method(dds, 60),
-    "daps": Method(daps, 12),
-    "nila": Method(nila, 60),
+    "mmps": Method(mmps, 15, lambda n, products=45, **_: n + products),
+    "ald": Method(ald, 20, lambda n, steps=3, **_: n * steps + 1),
+    "pula": Method(pula, 30, lambda n, steps=2, **_: n * steps + 1),
+    "pc": Method(predictor_corrector, 30, lambda n, **_: 2 * n - 1),
+    "dps": Method(dps, 30, lambda n, **_: 2 * n - 1),
+    "pigdm": Method(pigdm, 30, lambda n, **_: 2 * n),
+    "diffpir": Method(diffpir, 60, lambda n, **_: n),
+    "dds": Method(dds, 60, lambda n, **_: n),
+    "daps": Method(daps, 12, lambda n, ode_steps=5, **_: n * ode_steps),
+    "nila": Method(nila, 60, lambda n, **_: n),
 }

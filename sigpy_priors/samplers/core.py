@@ -101,6 +101,8 @@ class Denoiser:
 
     Args:
         prior (DenoiserPrior): the prior.
+        progress (function or None): told of every image that went through the
+            network, or its Jacobian.
 
     Attributes:
         forwards (int): images denoised.
@@ -108,11 +110,12 @@ class Denoiser:
             costs about as much as denoising once more.
     """
 
-    def __init__(self, prior):
+    def __init__(self, prior, progress=None):
         self.prior = prior
         self.sigma_range = prior.sigma_range
         self.forwards = 0
         self.vjps = 0
+        self._progress = progress or (lambda count: None)
 
     @property
     def evaluations(self):
@@ -120,8 +123,10 @@ class Denoiser:
         return self.forwards + self.vjps
 
     def __call__(self, x, sigma):
+        out = self.prior.denoise(x, float(sigma))
         self.forwards += len(x)
-        return self.prior.denoise(x, float(sigma))
+        self._progress(len(x))
+        return out
 
     def linearize(self, x, sigma):
         """Denoise, and get the adjoint Jacobian at ``x``.
@@ -139,10 +144,12 @@ class Denoiser:
         z = arrays.to_torch(x).detach().clone().requires_grad_()
         out = self.prior.denoise(z, float(sigma))
         self.forwards += len(x)
+        self._progress(len(x))
 
         def pullback(v):
-            self.vjps += len(x)
             (g,) = torch.autograd.grad(out, z, arrays.to_torch(v), retain_graph=True)
+            self.vjps += len(x)
+            self._progress(len(x))
             return arrays.from_torch(g.detach().resolve_conj(), x)
 
         return arrays.from_torch(out.detach(), x), pullback

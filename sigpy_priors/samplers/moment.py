@@ -11,9 +11,7 @@ With the Gaussian of these moments, the mean given the data too minimises
 .. math::
     \|y - A x\|^2 / \sigma_y^2 + (x - D)^H V^{-1} (x - D)
 
-and it takes the place of D in the probability flow
-:math:`dx / d\sigma = (x - \hat x) / \sigma`, integrated in :math:`\log\sigma`
-by the two-step method DPM-Solver++(2M).
+and it takes the place of D in the probability flow (:mod:`.ode`).
 
 Where this differs from Rozet et al. is the linear solver, which needs about
 ten times fewer Jacobian products than conjugate gradients at each level:
@@ -29,10 +27,12 @@ ten times fewer Jacobian products than conjugate gradients at each level:
   V = sigma^2 I, so that the data are met however the network behaves.
 
 Exact for: any linear A, white complex Gaussian noise and Gaussian priors of
-any covariance, up to discretisation; for other priors the likelihood of x_t
-is that of matched moments, which blurs the weights of separated modes that only the
-data tell apart. Without data no Jacobian is asked for, and it is an ODE
-sampler, exact for any prior up to discretisation.
+any covariance, up to discretisation. For other priors the likelihood of x_t
+is that of matched moments, which blurs the weights of separated modes that
+only the data tell apart. Where there are so few data that the evaluations
+suffice for it, the sampler therefore starts from one of several draws of the
+prior, chosen with the right weights (:mod:`.modes`). Without data no Jacobian is asked for, and it is an
+ODE sampler, exact for any prior up to discretisation.
 
 Cost: a forward pass for each of the ``sigmas`` and ``products`` Jacobian
 products in all, about 60 together by default.
@@ -44,27 +44,23 @@ References:
     Rissanen, S., Heinonen, M., & Solin, A. (2025). Free Hunch: Denoiser
     covariance estimation for diffusion models without extra costs. ICLR.
     (How the covariance carries over between noise levels.)
-
-    Lu, C., et al. (2022). DPM-Solver++: Fast solver for guided sampling of
-    diffusion probabilistic models. arXiv:2211.01095. Algorithm 2.
 """
 
-import math
-
 import numpy as np
-import sigpy as sp
 
-from sigpy_priors.samplers.core import inner
+from sigpy_priors.samplers.modes import choose, unknowns
+from sigpy_priors.samplers.ode import flow
+from sigpy_priors.samplers.subspace import Subspace
 
 __all__ = ["mmps", "allot"]
 
-# Eigenvalues of the small systems below this, relative to the unit diagonal,
-# are rounding errors, or directions in which a network's Jacobian is not
-# that of a covariance.
-_RANK_TOL = 1e-5
-_SYMMETRY_TOL = 0.1
 _INNER_ITER = 15
 _INNER_TOL = 1e-3
+# Choice among draws of the prior: the level, relative to the image's scale, at
+# which modes are told apart, and the evaluations that it needs.
+_MODE_SIGMA = 0.2
+_MODE_STEPS = 8
+_MODE_CANDIDATES = 3
 
 
 def allot(products, steps):
@@ -85,63 +81,11 @@ def allot(products, steps):
     return np.diff(edges, prepend=0).tolist()
 
 
-class _Subspace:
-    """Pairs g_i = V v_i of every sample, and minimisation in their span."""
-
-    def __init__(self, data, capacity):
-        self.data = data
-        self.capacity = capacity
-        self.g, self.v, self.ng = [], [], []
-
-    def shift(self, change):
-        """V changes with sigma: V'^-1 = V^-1 + change."""
-        self.v = [v + change * g for v, g in zip(self.v, self.g)]
-
-    def add(self, v, g):
-        """Add a pair of the current level, and drop old ones it contradicts.
-
-        V is self-adjoint, so that v_i^H g = g_i^H v. Where the prior is far
-        from Gaussian, pairs of earlier levels break this.
-        """
-        size = inner(v, g)
-        for i in range(len(self.g)):
-            gap = inner(self.v[i], g) - inner(self.g[i], v)
-            bound = size * inner(self.v[i], self.g[i])
-            good = gap**2 <= _SYMMETRY_TOL**2 * bound.clip(0, None)
-            # Zeros take no part in the minimisation.
-            self.v[i], self.g[i] = self.v[i] * good, self.g[i] * good
-            self.ng[i] = self.ng[i] * good
-        self.v.append(v)
-        self.g.append(g)
-        self.ng.append(self.data.normal(g) / self.data.sigma**2)
-        if len(self.g) > self.capacity:
-            del self.v[0], self.g[0], self.ng[0]
-
-    def minimise(self, mean, gradient):
-        """The minimiser from ``mean``, and the gradient there.
-
-        ``gradient`` is A^H (y - A mean) / sigma_y^2.
-        """
-        if not self.g:
-            return mean, gradient
-        xp = sp.get_array_module(mean)
-        n = len(mean)
-        g, w = (
-            xp.stack(part, 1).reshape(n, len(self.g), -1)
-            for part in (self.g, [a + b for a, b in zip(self.ng, self.v)])
-        )
-        # Real parts: a network's Jacobian is linear over the reals only.
-        m = (g.conj() @ w.swapaxes(1, 2)).real.astype(np.float64)
-        b = (g.conj() @ gradient.reshape(n, -1, 1)).real.astype(np.float64)
-        m = (m + m.swapaxes(1, 2)) / 2
-        scale = xp.sqrt(xp.maximum(xp.einsum("nii->ni", m), 1e-30))[..., None]
-        values, vectors = xp.linalg.eigh(m / scale / scale.swapaxes(1, 2))
-        keep = values > _RANK_TOL
-        inverse = xp.where(keep, 1 / xp.where(keep, values, 1), 0)[..., None]
-        a = vectors @ (inverse * (vectors.swapaxes(1, 2) @ (b / scale))) / scale
-        a = a.swapaxes(1, 2).astype(g.real.dtype)
-        move, change = (a @ g).reshape(mean.shape), (a @ w).reshape(mean.shape)
-        return mean + move, gradient - change
+def _candidates(data, evaluations):
+    """How many draws of the prior to choose from; 0 if too few can be had."""
+    left = evaluations - _MODE_STEPS - unknowns(data)
+    count = left // (_MODE_STEPS + unknowns(data))
+    return count if count >= _MODE_CANDIDATES else 0
 
 
 def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
@@ -151,7 +95,8 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
         denoiser (Denoiser): counted denoiser.
         data (DataTerm): likelihood.
         noise (Noise): random streams.
-        sigmas (sequence of float): falling noise levels.
+        sigmas (sequence of float): falling noise levels; where modes are
+            chosen first, their number and the last one count.
         products (int): Jacobian products in all.
         capacity (int): Jacobian products to keep for each sample, three
             images each. Dropping any costs accuracy.
@@ -159,36 +104,36 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
     Returns:
         array: samples (N, H, W).
     """
-    z = noise(data.shape)
-    # Where there are data, the start need not forget them.
-    x = data.prox(0 * z, sigmas[0]) + sigmas[0] * z
-    space = _Subspace(data, capacity)
-    previous = None
-    informative = bool((data.AHy != 0).any())
-    for k, (sigma, count) in enumerate(zip(sigmas, allot(products, len(sigmas)))):
-        if not informative:
-            mean = denoiser(x, sigma)
-        else:
-            if k:
-                space.shift(sigma**-2 - sigmas[k - 1] ** -2)
-            mean, pullback = denoiser.linearize(x, sigma)
-            base, at_base = mean, data.gradient(mean) / data.sigma**2
+    if not (data.AHy != 0).any():
+        x = flow(denoiser, sigmas[0] * noise(data.shape), sigmas)
+        return denoiser(x, sigmas[-1])
+    candidates = _candidates(data, products + len(sigmas))
+    if candidates:
+        x = choose(denoiser, data, noise, _MODE_SIGMA, candidates, _MODE_STEPS)
+        last = min(sigmas[-1], _MODE_SIGMA / 4)
+        sigmas = np.geomspace(_MODE_SIGMA, last, _MODE_STEPS).tolist()
+        products = unknowns(data)
+    else:
+        z = noise(data.shape)
+        # Where there are data, the start need not forget them.
+        x = data.prox(0 * z, sigmas[0]) + sigmas[0] * z
+    counts = iter(allot(products, len(sigmas)))
+    space = Subspace(data, capacity)
+
+    def estimate(x, sigma):
+        """Mean of the clean image given x and the data."""
+        space.level(sigma)
+        mean, pullback = denoiser.linearize(x, sigma)
+        base, at_base = mean, data.gradient(mean) / data.sigma**2
+        mean, gradient = space.minimise(base, at_base)
+        rho = (data.sigma / sigma) ** 2
+        for _ in range(next(counts)):
+            v = data.solve(rho, rho * gradient, None, _INNER_ITER, _INNER_TOL)
+            space.add(v, sigma**2 * pullback(v))
             mean, gradient = space.minimise(base, at_base)
-            rho = (data.sigma / sigma) ** 2
-            for _ in range(count):
-                v = data.solve(rho, rho * gradient, None, _INNER_ITER, _INNER_TOL)
-                space.add(v, sigma**2 * pullback(v))
-                mean, gradient = space.minimise(base, at_base)
-            # What is left, as if V were sigma^2 I: nothing once converged.
-            mean = mean + data.solve(
-                rho, data.sigma**2 * gradient, None, _INNER_ITER, _INNER_TOL
-            )
-        if k == len(sigmas) - 1:
-            return mean
-        ratio = sigmas[k + 1] / sigma
-        slope = mean
-        if previous is not None:
-            h, h_last = math.log(ratio), math.log(sigma / sigmas[k - 1])
-            slope = mean + h / (2 * h_last) * (mean - previous)
-        x = ratio * x + (1 - ratio) * slope
-        previous = mean
+        # What is left, as if V were sigma^2 I: nothing once converged.
+        return mean + data.solve(
+            rho, data.sigma**2 * gradient, None, _INNER_ITER, _INNER_TOL
+        )
+
+    return estimate(flow(estimate, x, sigmas), sigmas[-1])

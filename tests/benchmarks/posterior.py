@@ -1,6 +1,6 @@
 """Posterior samplers beside the exact posterior of a Gaussian prior.
 
-    python tests/benchmarks/posterior.py gaussian [--size 64] [--methods mmps,pula]
+    python tests/benchmarks/posterior.py [gaussian] [--size 64] [--methods mmps,pula]
     python tests/benchmarks/posterior.py noncartesian
     python tests/benchmarks/posterior.py mixture
     python tests/benchmarks/posterior.py cost [--size 256] [--count 2]
@@ -248,7 +248,10 @@ def run_cost(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["gaussian", "noncartesian", "mixture", "cost"])
+    parser.add_argument(
+        "what", nargs="?", default="gaussian",
+        choices=["gaussian", "noncartesian", "mixture", "cost"],
+    )
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--count", type=int, default=2000)

@@ -9,7 +9,9 @@ from sampling_oracle import NOISE, SIZE, Oracle, complex_normal
 from sigpy_priors.gaussian import GaussianMixturePrior
 from sigpy_priors.samplers import METHODS
 from sigpy_priors.samplers.core import DataTerm, Denoiser, Noise, conjugate_gradient
+from sigpy_priors.samplers.modes import directions
 from sigpy_priors.samplers.moment import allot
+from sigpy_priors.samplers.subspace import Subspace
 from sigpy_priors.sampling import PosteriorSampling
 from sigpy_priors.statistics import interval
 
@@ -143,15 +145,55 @@ def test_everything_sampled_has_the_noise_of_the_data():
     assert std == pytest.approx(1, abs=0.08)
 
 
-def test_mode_weights_of_a_mixture():
+@pytest.mark.parametrize("sigma", [None, 0.5, 0.1])
+def test_mode_weights_of_a_mixture(sigma):
+    """Luo's bivariate example, without data and with their weighted sum."""
     means = np.array([[[1.0, 1.0]], [[-1.0, 1.2]], [[0.2, -1.2]]])
     weights = np.array([0.7, 0.2, 0.1])
     prior = GaussianMixturePrior(weights, means, covs=[0.01 * np.eye(2)] * 3)
-    A = sp.linop.Multiply((1, 2), np.zeros((1, 2)))
+    row = np.array([[0.4, 0.2]]) if sigma else np.zeros((1, 2))
+    A = sp.linop.Sum((1, 2), (1,)) * sp.linop.Multiply((1, 2), row)
+    y = A(np.array([[0.3, 0.9]], complex))
+    if sigma:
+        gap = np.array([np.abs(y - A(m.astype(complex))) ** 2 for m in means]).ravel()
+        weights = weights * np.exp(-gap / (sigma**2 + 0.01 * (row**2).sum()))
+        weights /= weights.sum()
     app = PosteriorSampling.from_linop(
-        A, np.zeros((1, 2), complex), prior, 0.0, num_samples=1000,
-        chunk_size=1000, show_pbar=False,
+        A, y, prior, sigma or 0.0, num_samples=1000, scale=1.0, chunk_size=1000,
+        show_pbar=False,
     )
-    gap = (np.abs(app.run()[:, None] - means) ** 2).sum(axis=(2, 3))
-    shares = np.bincount(gap.argmin(axis=1), minlength=3) / 1000
-    np.testing.assert_allclose(shares, weights, atol=0.03)
+    x = app.run()
+    gap = (np.abs(x[:, None] - means) ** 2).sum(axis=(2, 3))
+    shares = np.bincount(gap.argmin(axis=1), minlength=3) / len(x)
+    np.testing.assert_allclose(shares, weights, atol=0.035)
+    assert app.evaluations <= 60
+    if sigma:
+        # Within the first mode: the exact Gaussian posterior.
+        gain = 0.01 * row.ravel() / (sigma**2 + 0.01 * (row**2).sum())
+        inside = x[gap.argmin(axis=1) == 0][:, 0]
+        expected = means[0, 0] + gain * (y - A(means[0].astype(complex)))
+        np.testing.assert_allclose(inside.mean(axis=0), expected, atol=0.02)
+        var = 0.01 - 0.01 * gain * row.ravel()
+        np.testing.assert_allclose(inside.var(axis=0), var, rtol=0.25)
+
+
+def test_evidence_is_that_of_the_gaussian(oracle):
+    """log CN(y; A D, A V A^H + sigma^2), up to one constant for all samples."""
+    rng = np.random.default_rng(0)
+    half = complex_normal(rng, (6, 6))
+    cov = half @ half.conj().T
+    row = complex_normal(rng, (2, 6))
+    A = sp.linop.Reshape((2,), (2, 1)) * sp.linop.MatMul((6, 1), row)
+    A = A * sp.linop.Reshape((6, 1), (2, 3))
+    data = DataTerm(A, complex_normal(rng, (2,)), 0.3)
+    mean = complex_normal(rng, (5, 2, 3))
+    space = Subspace(data)
+    for v in directions(data):
+        v = np.broadcast_to(v, mean.shape)
+        space.add(v, (v.reshape(5, 6) @ cov.T).reshape(mean.shape))
+    found = space.log_evidence(mean, data.gradient(mean) / 0.3**2).ravel()
+    total = row @ cov @ row.conj().T + 0.09 * np.eye(2)
+    gap = data.y - data.forward(mean)
+    exact = -np.einsum("ni,ij,nj->n", gap.conj(), np.linalg.inv(total), gap).real
+    exact -= np.log(np.linalg.det(total).real) - 2 * np.log(0.09)
+    np.testing.assert_allclose(found, exact, rtol=1e-4)

@@ -7,7 +7,7 @@ import sigpy.mri as mr
 
 from sampling_oracle import NOISE, SIZE
 from sigpy_priors.sampling import PosteriorSampling, sample_volume
-from sigpy_priors.samplers import METHODS, Method
+from sigpy_priors.samplers import METHODS
 
 FAST = dict(steps=4, products=6)
 
@@ -37,7 +37,7 @@ def test_interrupted_run_keeps_chunks_and_goes_on(oracle, tmp_path, monkeypatch,
         return method.function(*args, **options)
 
     app = oracle.app(**kwargs)
-    monkeypatch.setitem(METHODS, "mmps", Method(stops, method.steps))
+    monkeypatch.setitem(METHODS, "mmps", method._replace(function=stops))
     with pytest.raises(KeyboardInterrupt):
         app.run()
     assert len(app.draws) == 2
@@ -61,11 +61,28 @@ def test_chunks_are_halved_when_memory_runs_out(oracle, monkeypatch):
     kwargs = dict(num_samples=6, chunk_size=6, **FAST)
     expected = oracle.app(**kwargs).run()
     app = oracle.app(**kwargs)
-    monkeypatch.setitem(METHODS, "mmps", Method(limited, method.steps))
+    monkeypatch.setitem(METHODS, "mmps", method._replace(function=limited))
     monkeypatch.setattr("sigpy_priors.sampling.inspect.signature", None)
     x = app.run()
     assert sizes == [6, 3, 1, 1, 1, 1, 1, 1]
     np.testing.assert_allclose(x, expected, atol=2e-4 * np.abs(x).max())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_progress_counts_evaluations_and_ends_where_it_said(oracle, method, capsys):
+    steps = 2 if method == "daps" else 3
+    app = oracle.app(
+        num_samples=3, chunk_size=1, method=method, steps=steps, show_pbar=True
+    )
+    app.run()
+    total = 3 * METHODS[method].cost(steps)
+    assert app.evaluations * 3 == total
+    shown = capsys.readouterr().err
+    assert f"0/{total} [" in shown and f"{total}/{total} [" in shown
+    assert "0/3 samples" in shown and "3/3 samples" in shown
+    # Finer than samples: the bar moved within the first one.
+    if total > 60:
+        assert len(shown.split("\r")) > 6
 
 
 def test_complex128_in_complex128_out(oracle):
