@@ -107,5 +107,5 @@ def map_lamda(prior, sigma, shape):
     Returns:
         float: :math:`c\,n \ln 2\,\sigma^2 / 2`, with c the prior's strength.
     """
-    n = math.prod(shape) * prior.model.channels
+    n = math.prod(shape) * prior.numbers
     return prior.strength * n * math.log(2) * sigma**2 / 2

@@ -7,8 +7,6 @@ The density is that of images with complex noise of the level that its card
 states: only with noise does its gradient lead from a bad image to a good one.
 """
 
-import math
-
 from sigpy_priors import arrays
 from sigpy_priors.prior import DensityPrior, TorchModel
 
@@ -27,6 +25,7 @@ class NetworkDensity(TorchModel, DensityPrior):
 
     def __init__(self, model, card=None):
         super().__init__(model)
+        self.numbers = model.channels
         self.card = card
         if card is not None:
             self.strength = card.strength
@@ -84,19 +83,6 @@ class NetworkDensity(TorchModel, DensityPrior):
             array: like ``x``.
         """
         return self.log_prob_and_grad(x)[1]
-
-    def bits_per_dim(self, x):
-        """Negative log-likelihood in bits per real number.
-
-        Args:
-            x (array): images (..., H, W), complex.
-
-        Returns:
-            array: shape (...); numbers are the pixels' real and imaginary
-            parts, or their magnitudes.
-        """
-        dims = x.shape[-1] * x.shape[-2] * self.model.channels
-        return -self.log_prob(x) / (math.log(2) * dims)
 
     def sample(self, shape, n=1, seed=0, show_pbar=True):
         """Draw images from the prior, pixel after pixel.

@@ -86,7 +86,7 @@ class GraphReg(sp.prox.Prox):
             denoised = self.prior.denoise(self.peak * u, float(self.sigma[k]))
             gradient = float(self.strength[k]) * (u - denoised / self.peak)
         else:
-            numbers = input.size * self.prior.model.channels
+            numbers = input.size * self.prior.numbers
             ascent = self.prior.grad_log_prob(self.peak * u)
             gradient = -self.peak / (numbers * math.log(2)) * ascent
         return scale * (u - float(alpha * self.lamda) * gradient)

@@ -15,6 +15,7 @@ References:
 """
 
 import abc
+import math
 
 from sigpy_priors import arrays
 
@@ -131,9 +132,11 @@ class DensityPrior(Prior):
 
     Attributes:
         strength (float): as for a :class:`DenoiserPrior`.
+        numbers (int): real numbers of a pixel that it is a density of.
     """
 
     strength = 1.0
+    numbers = 2
 
     @abc.abstractmethod
     def log_prob(self, x):
@@ -145,6 +148,18 @@ class DensityPrior(Prior):
         Returns:
             array: real, shape (...).
         """
+
+    def bits_per_dim(self, x):
+        """Negative log-density in bits per real number.
+
+        Args:
+            x (array): images (..., H, W), complex.
+
+        Returns:
+            array: shape (...).
+        """
+        numbers = x.shape[-1] * x.shape[-2] * self.numbers
+        return -self.log_prob(x) / (math.log(2) * numbers)
 
     def log_prob_and_grad(self, x):
         """Both at once, which networks do in one pass.

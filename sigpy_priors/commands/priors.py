@@ -16,9 +16,12 @@ def run_list(args):
 
     for name, path in bundled().items():
         card = read_card(path)
-        low, high = card.sigma_range
+        if card.kind == "density":
+            what = f"density of images with noise {card.sigma:g}"
+        else:
+            what = "denoiser, sigma {:g} to {:g}".format(*card.sigma_range)
         size = path.stat().st_size / 1e6
-        print(f"{name}\t{size:.1f} MB\tsigma {low:g} to {high:g}\t{card.license}")
+        print(f"{name}\t{size:.1f} MB\t{what}\t{card.license}")
 
 
 def run_info(args):

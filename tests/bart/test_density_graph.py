@@ -71,7 +71,7 @@ def test_nlinv(bart100, density, scan):
 
 
 def test_default_lamda_is_the_maximum_of_the_posterior(density):
-    n = 20 * 10 * density.model.channels
+    n = 20 * 10 * density.numbers
     # lamda bits / n == sigma^2 / 2 nats
     lamda = map_lamda(density, 0.1, (20, 10))
     assert lamda / (n * np.log(2)) == pytest.approx(0.1**2 / 2)
