@@ -22,6 +22,7 @@ class DataConfig(_Strict):
 
     train: tuple[str, ...] = Field(min_length=1)
     val: tuple[str, ...] = ()
+    slices: int | None = Field(None, ge=1, description="use only the first so many")
     crop: tuple[Annotated[int, Field(ge=8)], ...] = Field(
         (64,), min_length=1, description="pixels; the run is shared among them evenly"
     )

@@ -86,7 +86,7 @@ class _Run:
     def __call__(self, data, workers, show_pbar):
         config, procs = self.config, self.procs
         slices = open_slices(config.data.train, data, config.data.min_signal)
-        dataset = SliceDataset(*slices, config)
+        dataset = SliceDataset(*(s[: config.data.slices] for s in slices), config)
         val = None
         if procs.lead and config.data.val:
             val = self.objective.validation(data)

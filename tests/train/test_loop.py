@@ -310,6 +310,13 @@ def test_bfloat16_computes_in_it_and_keeps_float32_weights(
     np.testing.assert_allclose(a, b, rtol=0.03)
 
 
+def test_only_the_first_slices(make_config, tiny_data, tmp_path, losses, whole):
+    run(make_config(data__slices=1), tiny_data, tmp_path / "one")
+    run(make_config(data__slices=6), tiny_data, tmp_path / "all")
+    assert read_checkpoint(tmp_path / "one" / "checkpoint.safetensors")[0]["images"] == 1
+    assert same(state(tmp_path / "all"), state(whole))
+
+
 def test_worker_processes_change_nothing(make_config, tiny_data, tmp_path, whole):
     run(make_config(), tiny_data, tmp_path / "w", workers=2)
     assert same(state(tmp_path / "w"), state(whole))
