@@ -78,6 +78,16 @@ def test_slurm_jobs_reconstruct(tmp_path, brain_slice, tiny_prior_file, monkeypa
     np.testing.assert_allclose(np.load("there.npy"), np.load("here.npy"), atol=1e-5)
 
 
+def test_compare_priors(tmp_path, capsys):
+    picture = tmp_path / "compare.png"
+    priors = ["brain", "brain-pixelcnn", "brain-pixelcnn-magnitude"]
+    argv = ["--size", "64", "--max-iter", "4", "--out", str(picture)]
+    out = run("4_compare_priors.py", argv, capsys)
+    table = [line.split("|")[1].strip() for line in out.splitlines() if "|" in line]
+    assert table[2:] == ["L1-wavelet", *priors]
+    assert picture.stat().st_size > 10_000
+
+
 def test_every_example_is_run_here():
     """The BART twin runs with the tests of BART (tests/bart)."""
     tested = Path(__file__).read_text() + "bart_twin.py"
