@@ -180,6 +180,15 @@ class PriorRecon(sp.app.LinearLeastSquares):
         grad = self.A.H(resid) - lamda / self.scale * ascent
         return float(data[0]) - lamda * float(value.sum()), grad
 
+    def run(self):
+        """Reconstruct.
+
+        Returns:
+            array: image (H, W), on ``device``.
+        """
+        with sp.get_device(self.x):
+            return super().run()
+
     def _get_alg(self):
         if self.solver == "LBFGS":
             self.alg = LBFGS(

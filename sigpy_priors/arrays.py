@@ -2,7 +2,14 @@
 
 This is the only file that moves arrays. DLPack keeps a cupy array on its own
 device; a numpy array shares its memory with the torch tensor where it can.
+
+On a GPU, torch and cupy each have a stream that they put work on, and torch
+gives memory to others as soon as its own stream is done with it. So torch works
+on cupy's stream (:func:`on_stream_of`) wherever it works on cupy's arrays: then
+nothing has to wait, and nothing can overtake.
 """
+
+import contextlib
 
 import numpy as np
 import sigpy as sp
@@ -11,6 +18,7 @@ __all__ = [
     "is_torch",
     "to_torch",
     "from_torch",
+    "on_stream_of",
     "to_channels",
     "from_channels",
     "magnitude",
@@ -61,6 +69,34 @@ def from_torch(tensor, like):
     device = sp.get_device(like)
     with device:
         return device.xp.from_dlpack(tensor.detach())
+
+
+@contextlib.contextmanager
+def on_stream_of(x):
+    """Let torch work on the device and stream of an array, in a ``with``.
+
+    Args:
+        x (array): where it is a cupy array, torch's current stream becomes
+            cupy's; nothing is done for numpy arrays and torch tensors.
+    """
+    if is_torch(x) or sp.get_device(x) == sp.cpu_device:
+        yield
+        return
+    device = sp.get_device(x)
+    with device:
+        pointer = device.xp.cuda.get_current_stream().ptr
+        with _torch_stream(pointer, device.id):
+            yield
+
+
+def _torch_stream(pointer, gpu):
+    import torch
+
+    # Pointer 0 is CUDA's default stream, and torch's.
+    stream = torch.cuda.default_stream(gpu)
+    if pointer:
+        stream = torch.cuda.ExternalStream(pointer, device=gpu)
+    return torch.cuda.stream(stream)
 
 
 def to_channels(x):

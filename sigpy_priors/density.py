@@ -46,10 +46,11 @@ class NetworkDensity(TorchModel, DensityPrior):
         """
         import torch
 
-        z = self._tensor(x)
-        with torch.set_grad_enabled(z.requires_grad):
-            value = self._nats(arrays.to_channels(self._flat(z)))
-        return arrays.from_torch(value.reshape(z.shape[:-2]), x)
+        with arrays.on_stream_of(x):
+            z = self._tensor(x)
+            with torch.set_grad_enabled(z.requires_grad):
+                value = self._nats(arrays.to_channels(self._flat(z)))
+            return arrays.from_torch(value.reshape(z.shape[:-2]), x)
 
     def log_prob_and_grad(self, x):
         """Log-probability, and its gradient from the same pass.
@@ -62,15 +63,16 @@ class NetworkDensity(TorchModel, DensityPrior):
         """
         import torch
 
-        z = self._tensor(x).detach()
-        with torch.enable_grad():
-            channels = arrays.to_channels(self._flat(z)).requires_grad_(True)
-            value = self._nats(channels)
-            (grad,) = torch.autograd.grad(value.sum(), channels)
-        return (
-            arrays.from_torch(value.detach().reshape(z.shape[:-2]), x),
-            arrays.from_torch(arrays.from_channels(grad).reshape(z.shape), x),
-        )
+        with arrays.on_stream_of(x):
+            z = self._tensor(x).detach()
+            with torch.enable_grad():
+                channels = arrays.to_channels(self._flat(z)).requires_grad_(True)
+                value = self._nats(channels)
+                (grad,) = torch.autograd.grad(value.sum(), channels)
+            return (
+                arrays.from_torch(value.detach().reshape(z.shape[:-2]), x),
+                arrays.from_torch(arrays.from_channels(grad).reshape(z.shape), x),
+            )
 
     def grad_log_prob(self, x):
         r"""Gradient :math:`2 \partial \log p / \partial \bar x`; zero where a

@@ -2,6 +2,8 @@
 
 import sigpy as sp
 
+from sigpy_priors import memory
+
 __all__ = ["SenseNormal", "sampling_mask"]
 
 
@@ -37,7 +39,8 @@ class SenseNormal(sp.linop.Linop):
         mps (array): sensitivity maps (coils, ...).
         weights (float or array or None): k-space weights; broadcast to
             (coils, ...).
-        coil_batch_size (int or None): coils processed at a time.
+        coil_batch_size (int or None): coils processed at a time; halved when
+            memory runs out.
         comm (sigpy.Communicator or None): sums over processes with other coils.
 
     Raises:
@@ -65,23 +68,26 @@ class SenseNormal(sp.linop.Linop):
 
     def _apply(self, input):
         xp = sp.get_array_module(input)
-        fft = _fft_module(xp)
-        inplace = {"overwrite_x": True} if fft is not xp.fft else {}
-        axes = self.axes
         x = xp.fft.ifftshift(input)
-        out = xp.zeros_like(x)
-        for c in range(0, len(self.mps), self.batch):
-            mps = self.mps[c : c + self.batch]
-            w = self.weights
-            w = w[c : c + self.batch] if len(w) > 1 else w
-            ksp = fft.fftn(mps * x, axes=axes, **inplace)
-            ksp *= w
-            img = fft.ifftn(ksp, axes=axes, **inplace)
-            out += xp.einsum("c...,c...->...", mps.conj(), img)
-        out = xp.fft.fftshift(out).astype(input.dtype, copy=False)
+        weights = xp.broadcast_to(self.weights, (len(self.mps), *self.weights.shape[1:]))
+        parts, self.batch = memory.in_chunks(
+            lambda mps, w: self._apply_coils(mps, w, x),
+            (self.mps, weights),
+            self.batch,
+        )
+        out = xp.fft.fftshift(sum(parts)).astype(input.dtype, copy=False)
         if self.comm is not None:
             self.comm.allreduce(out)
         return out
+
+    def _apply_coils(self, mps, weights, x):
+        xp = sp.get_array_module(x)
+        fft = _fft_module(xp)
+        inplace = {"overwrite_x": True} if fft is not xp.fft else {}
+        ksp = fft.fftn(mps * x, axes=self.axes, **inplace)
+        ksp *= weights
+        img = fft.ifftn(ksp, axes=self.axes, **inplace)
+        return xp.einsum("c...,c...->...", mps.conj(), img)
 
     def _adjoint_linop(self):
         return self

@@ -20,13 +20,13 @@ _INNER = 0.7
 _DECAY = 3
 
 
-def _radius(shape, coord):
+def _radius(xp, shape, coord):
     """Distance of every sample from the centre of k-space, its edge at 1."""
     if coord is not None:
-        reach = np.abs(coord).reshape(-1, coord.shape[-1]).max(axis=0)
-        return np.linalg.norm(coord / np.maximum(reach, 1e-12), axis=-1)
-    axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in shape]
-    return np.sqrt(sum(g**2 for g in np.meshgrid(*axes, indexing="ij")))
+        reach = xp.abs(coord).reshape(-1, coord.shape[-1]).max(axis=0)
+        return xp.linalg.norm(coord / xp.maximum(reach, 1e-12), axis=-1)
+    axes = [(xp.arange(n) - n // 2) / max(n / 2, 1) for n in shape]
+    return xp.sqrt(sum(g**2 for g in xp.meshgrid(*axes, indexing="ij")))
 
 
 def _band_power(magnitude, radius, around):
@@ -35,11 +35,12 @@ def _band_power(magnitude, radius, around):
     The median of |n|^2 for n ~ CN(0, v) is v ln 2; unlike the mean it shrugs
     off the few samples that carry much signal.
     """
+    xp = sp.get_array_module(magnitude)
     count = max(math.ceil(_BAND * radius.size), math.ceil(_LEAST / len(magnitude)))
     count = min(count, radius.size)
-    band = np.argpartition(np.abs(radius - around), count - 1)[:count]
-    power = np.median(magnitude[:, band]) ** 2 / math.log(2)
-    return float(power), float(np.mean(radius[band]))
+    band = xp.argpartition(xp.abs(radius - around), count - 1)[:count]
+    power = xp.median(magnitude[:, band]) ** 2 / math.log(2)
+    return float(power), float(xp.mean(radius[band]))
 
 
 def estimate_noise(y, weights=None, coord=None):
@@ -61,17 +62,22 @@ def estimate_noise(y, weights=None, coord=None):
     Raises:
         ValueError: if nothing is sampled.
     """
-    y = sp.to_device(y, sp.cpu_device)
-    coord = None if coord is None else sp.to_device(coord, sp.cpu_device)
-    magnitude = np.abs(y)
+    device = sp.get_device(y)
+    with device:
+        return _estimate_noise(device.xp, y, *(
+            v if v is None else sp.to_device(v, device) for v in (weights, coord)
+        ))  # fmt: skip
+
+
+def _estimate_noise(xp, y, weights, coord):
+    magnitude = xp.abs(y)
     sampled = magnitude.max(axis=0) > 0
     if weights is not None:
-        weights = sp.to_device(weights, sp.cpu_device)
-        sampled &= np.abs(np.broadcast_to(weights, y.shape)).max(axis=0) > 0
+        sampled &= xp.abs(xp.broadcast_to(weights, y.shape)).max(axis=0) > 0
     if not sampled.any():
         raise ValueError("y: no sample differs from zero, nothing to reconstruct.")
     magnitude = magnitude[:, sampled]
-    radius = _radius(y.shape[1:], coord)[sampled]
+    radius = _radius(xp, y.shape[1:], coord)[sampled]
     outer, r_outer = _band_power(magnitude, radius, radius.max())
     inner, r_inner = _band_power(magnitude, radius, _INNER * radius.max())
     ratio = (r_inner / r_outer) ** _DECAY if r_outer > 0 else 0.0

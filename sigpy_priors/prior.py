@@ -15,11 +15,16 @@ References:
 """
 
 import abc
+import contextlib
 import math
+from functools import partial
 
-from sigpy_priors import arrays
+from sigpy_priors import arrays, memory
 
-__all__ = ["Prior", "DenoiserPrior", "DensityPrior", "NetworkPrior"]
+__all__ = ["Prior", "DenoiserPrior", "DensityPrior", "NetworkPrior", "PRECISIONS"]
+
+PRECISIONS = ("full", "tf32", "bfloat16")
+_ANY = 1 << 30  # images: as many as fit
 
 
 class Prior(abc.ABC):
@@ -86,12 +91,18 @@ class DenoiserPrior(Prior):
                 not finite, above ``sigma_range``, or of a shape that does
                 not fit the batch.
         """
+        self._check(x)
+        with arrays.on_stream_of(x):
+            out = self._denoise_any(arrays.to_torch(x), sigma)
+            return arrays.from_torch(out, x)
+
+    def _denoise_any(self, z, sigma):
+        """Denoise a tensor of any batch axes at checked noise levels."""
         import torch
 
-        self._check(x)
-        z = arrays.to_torch(x)
         batch = z.shape[:-2]
-        s = torch.as_tensor(sigma, dtype=z.real.dtype, device=z.device)
+        # A number stays on the CPU: checking it must not wait for a GPU.
+        s = torch.as_tensor(sigma, dtype=z.real.dtype)
         low, high = self.sigma_range
         if not ((s >= 0) & (s <= high)).all():
             raise ValueError(
@@ -107,11 +118,12 @@ class DenoiserPrior(Prior):
             ) from None
         with torch.set_grad_enabled(z.requires_grad):
             flat = z.reshape((-1,) + z.shape[-2:])
-            out = self._denoise(flat, s.clamp_min(low))
+            out = self._denoise(flat, s.clamp_min(low).to(z.device))
             if (s < low).any():
-                out = flat + (s / low).clamp_max(1)[:, None, None] ** 2 * (out - flat)
+                share = (s / low).clamp_max(1).to(z.device)[:, None, None] ** 2
+                out = flat + share * (out - flat)
         self.evaluations += len(flat)
-        return arrays.from_torch(out.reshape(z.shape), x)
+        return out.reshape(z.shape)
 
     def score(self, x, sigma):
         r"""Score of the noisy distribution,
@@ -214,7 +226,8 @@ class NetworkPrior(TorchModel, DenoiserPrior):
     """A torch network of two real channels as a prior over complex images.
 
     Here, and nowhere else, the complex sigma becomes sigma / sqrt(2) per
-    channel, and images are padded to the network's multiple.
+    channel, and images are padded to the network's multiple. Batches that do
+    not fit into memory go through the network in chunks.
 
     Args:
         model (Precond): denoiser of (N, 2, H, W) and per-channel sigma (N,).
@@ -223,13 +236,39 @@ class NetworkPrior(TorchModel, DenoiserPrior):
             default from the card.
         runtime (str): "torch", or "auto": on the CPU onnxruntime, where it is
             installed and no derivative is wanted (:mod:`sigpy_priors.onnx`).
+        precision (str): "full" computes in that of the image; "tf32" lets a
+            GPU round the factors of its products to 10 bits; "bfloat16"
+            computes in it wherever torch's autocast holds that safe. The
+            image keeps its own precision.
+        compile (bool): compile the network for each shape of a batch, on a
+            GPU to a CUDA graph: worth its minutes for many calls of one shape.
+            Like bfloat16, this is done by torch.
+
+    Raises:
+        ValueError: if the runtime or the precision is unknown.
     """
 
-    def __init__(self, model, card=None, sigma_range=None, runtime="torch"):
+    def __init__(
+        self,
+        model,
+        card=None,
+        sigma_range=None,
+        runtime="torch",
+        precision="full",
+        compile=False,
+    ):
         super().__init__(model)
         if runtime not in ("torch", "auto"):
             raise ValueError(f"runtime must be 'torch' or 'auto', got {runtime!r}.")
-        self.runtime = runtime
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}."
+            )
+        by_torch = compile or precision == "bfloat16"
+        self.runtime = "torch" if by_torch else runtime
+        self.precision, self.compile = precision, compile
+        self._compiled = {}
+        self._chunk = {}  # images that fit together, by their shape and device
         self.card = card
         if card is not None:
             self.strength = card.strength
@@ -252,12 +291,75 @@ class NetworkPrior(TorchModel, DenoiserPrior):
             self._copies[key] = accelerate(self, model)
         return self._copies[key]
 
+    def with_options(self, precision="full", compile=False):
+        """The same network, computed in another way.
+
+        Args:
+            precision (str), compile (bool): as in the constructor.
+
+        Returns:
+            NetworkPrior: shares the weights.
+        """
+        prior = NetworkPrior(
+            self.model, self.card, self.sigma_range, self.runtime, precision, compile
+        )
+        prior.strength = self.strength
+        return prior
+
+    def _runner(self, device, dtype):
+        import torch
+
+        model = self.to(device, dtype)
+        if not self.compile:
+            return model
+        key = (device, dtype)
+        if key not in self._compiled:
+            mode = "reduce-overhead" if device.type == "cuda" else "default"
+            self._compiled[key] = torch.compile(model, dynamic=False, mode=mode)
+        return self._compiled[key]
+
     def _denoise(self, x, sigma):
         import torch
 
-        model = self.to(x.device, x.real.dtype)
+        # With a gradient all of the batch is kept for it: chunks save nothing.
+        if len(x) == 1 or torch.is_grad_enabled():
+            return self._network(x, sigma)
+        key = (x.device, x.dtype, x.shape[1:])
+        if key not in self._chunk:
+            one = partial(self._network, x[:1], sigma[:1])
+            self._chunk[key] = memory.fitting(one, x.get_device(), _ANY)
+        out, self._chunk[key] = memory.in_chunks(
+            self._network, (x, sigma), self._chunk[key]
+        )
+        return out[0] if len(out) == 1 else torch.cat(out)
+
+    def _network(self, x, sigma):
+        import torch
+
+        real = x.real.dtype if self.precision == "full" else torch.float32
+        model = self._runner(x.device, real)
         channels = arrays.pad_to_multiple(
-            arrays.to_channels(x), getattr(model, "stride", 1)
+            arrays.to_channels(x).to(real), getattr(self.model, "stride", 1)
         ).contiguous(memory_format=torch.channels_last)
-        out = model(channels, sigma / 2**0.5)[..., : x.shape[-2], : x.shape[-1]]
+        with _computing(self.precision, x.device):
+            out = model(channels, (sigma / 2**0.5).to(real))
+        if self.compile:
+            out = out.clone()  # a CUDA graph writes its next result there
+        out = out[..., : x.shape[-2], : x.shape[-1]].to(x.real.dtype)
         return arrays.from_channels(out)
+
+
+@contextlib.contextmanager
+def _computing(precision, device):
+    """Have torch compute in this way; a backward pass follows its own settings."""
+    import torch
+
+    with contextlib.ExitStack() as stack:
+        if precision == "bfloat16":
+            stack.enter_context(torch.autocast(device.type, torch.bfloat16))
+        if device.type == "cuda":
+            for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+                before = backend.allow_tf32
+                backend.allow_tf32 = precision == "tf32"
+                stack.callback(setattr, backend, "allow_tf32", before)
+        yield

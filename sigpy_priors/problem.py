@@ -113,7 +113,8 @@ def sense_problem(
             was sampled, unless there are coordinates.
         coord (array or None): coordinates.
         noise_std (float or None): None estimates it, 0 if there are no data.
-        device (Device): device to compute on.
+        device (Device): device to compute on; all arrays are moved there here,
+            once.
         coil_batch_size (int or None): coils at a time.
         comm (Communicator or None): for coils distributed over processes.
         transp_nufft (bool): as in SigPy.
@@ -124,25 +125,27 @@ def sense_problem(
     Raises:
         ValueError: if the noise level is negative or not finite.
     """
+    y, mps, weights, coord = (
+        v if v is None else sp.to_device(v, device) for v in (y, mps, weights, coord)
+    )
     if weights is None and coord is None:
         weights = sampling_mask(y)
     noise_std = _noise(y, weights, coord, noise_std, comm)
-    y, mps = sp.to_device(y, device), sp.to_device(mps, device)
-    if weights is not None:
-        weights = sp.to_device(weights, device)
-        y = y * weights**0.5
-    A = Sense(
-        mps,
-        coord=coord,
-        weights=weights,
-        comm=comm,
-        coil_batch_size=coil_batch_size,
-        transp_nufft=transp_nufft,
-    )
-    normal = None
-    if coord is None:
-        normal = SenseNormal(mps, weights, coil_batch_size, comm)
-    return Problem(A, y, noise_std, normal)
+    with sp.Device(device):
+        if weights is not None:
+            y = y * weights**0.5
+        A = Sense(
+            mps,
+            coord=coord,
+            weights=weights,
+            comm=comm,
+            coil_batch_size=coil_batch_size,
+            transp_nufft=transp_nufft,
+        )
+        normal = None
+        if coord is None:
+            normal = SenseNormal(mps, weights, coil_batch_size, comm)
+        return Problem(A, y, noise_std, normal)
 
 
 def check_noise_std(noise_std):

@@ -8,7 +8,7 @@ import numpy as np
 import sigpy as sp
 from tqdm.auto import tqdm
 
-from sigpy_priors import statistics
+from sigpy_priors import arrays, memory, statistics
 from sigpy_priors.checks import check_data, check_denoiser, check_finite
 from sigpy_priors.draws import Draws
 from sigpy_priors.noise import estimate_scale
@@ -25,7 +25,6 @@ _STEPS_PRIOR = 60
 # posterior ones by less than a hundredth of their standard deviation.
 _SIGMA_MIN = 0.2
 _SIGMA_FLOOR = 1e-4
-_CHUNK_CPU = 8  # larger batches are no faster there
 
 
 class PosteriorSampling(sp.app.App):
@@ -53,7 +52,7 @@ class PosteriorSampling(sp.app.App):
         seed (int): of all samples; sample i is the same in any chunk, up to
             rounding.
         chunk_size (int or None): samples that go through the network
-            together; halved when memory runs out.
+            together, None for as many as fit; halved when memory runs out.
         keep_samples (bool): False keeps their mean and variance only.
         checkpoint (str, Path or None): ``.npz`` file to which finished chunks
             are written, and from which an interrupted run goes on.
@@ -121,8 +120,7 @@ class PosteriorSampling(sp.app.App):
         self.noise_std = problem.noise_std
         self._assemble(problem, scale)
         self._schedule(steps, sigma_max, sigma_min)
-        chunk = _CHUNK_CPU if self.device == sp.cpu_device else num_samples
-        self.chunk_size = min(chunk_size or chunk, num_samples)
+        self.chunk_size = min(chunk_size or self._fitting(), num_samples)
         self.draws = Draws(keep_samples, checkpoint, self._fingerprint(keep_samples))
         self.draws.load(self.device)
         super().__init__(None, show_pbar=show_pbar)
@@ -194,7 +192,7 @@ class PosteriorSampling(sp.app.App):
             ``keep_samples=False``.
         """
         cost = METHODS[self.method].cost(len(self.sigmas), **self.options)
-        with tqdm(
+        with self.device, tqdm(
             total=self.num_samples * cost,
             initial=len(self.draws) * cost,
             desc=f"{type(self).__name__} ({self.method})",
@@ -206,10 +204,11 @@ class PosteriorSampling(sp.app.App):
             while len(self.draws) < self.num_samples:
                 bar.set_postfix_str(f"{len(self.draws)}/{self.num_samples} samples")
                 first = len(self.draws)
-                last = min(first + self.chunk_size, self.num_samples)
-                chunk = self._draw(range(first, last))
-                if chunk is None:
-                    continue
+                chunk, self.chunk_size = memory.halving(
+                    lambda n: self._draw(range(first, first + n)),
+                    self.chunk_size,
+                    self.num_samples - first,
+                )
                 self.draws.add(chunk)
                 self._drawn += len(chunk)
                 self.draws.save()
@@ -220,23 +219,28 @@ class PosteriorSampling(sp.app.App):
         return self.samples if self.draws.keep else self.mmse
 
     def _draw(self, numbers):
-        """One chunk, or None where memory ran out and chunks are now smaller."""
-        try:
-            with self.device:
-                x = METHODS[self.method].function(
-                    self._denoiser,
-                    self.data,
-                    Noise(self.seed, numbers, self.data.y),
-                    self.sigmas,
-                    **self.options,
-                )
-                statistics.check_finite(x)
-                return x * self.scale
-        except Exception as e:
-            if len(numbers) == 1 or not _out_of_memory(e):
-                raise
-            self.chunk_size = len(numbers) // 2
-            return None
+        """One chunk of samples, those of these numbers."""
+        with arrays.on_stream_of(self.data.y):
+            x = METHODS[self.method].function(
+                self._denoiser,
+                self.data,
+                Noise(self.seed, numbers, self.data.y),
+                self.sigmas,
+                **self.options,
+            )
+            statistics.check_finite(x)
+            return x * self.scale
+
+    def _fitting(self):
+        """Samples that fit together: by far the most is what a Jacobian keeps."""
+
+        def one():
+            x = self.data.AHy[None]
+            with arrays.on_stream_of(x):
+                out, pullback = Denoiser(self.prior).linearize(x, self.sigmas[0])
+                pullback(out)
+
+        return memory.fitting(one, self.device.id, self.num_samples)
 
     def _fingerprint(self, keep):
         sha = hashlib.sha256()
@@ -326,18 +330,6 @@ def sample_volume(y, mps, prior, **kwargs):
         )
         app.run()
         yield app
-
-
-def _out_of_memory(error):
-    """Memory ran out: numpy's, torch's or cupy's way to say so."""
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or "outofmemory" in type(error).__name__.lower()
-        or isinstance(error, RuntimeError)
-        and ("out of memory" in text or "can't allocate memory" in text
-             or "not enough memory" in text)
-    )
 
 
 def _check(y, mps, prior, A, coord, noise_std, method, options):

@@ -1,0 +1,129 @@
+"""How much fits into memory at once, and what to do when it did not fit.
+
+GPUs are given as in SigPy and ``torch.Tensor.get_device``: -1 is the CPU.
+"""
+
+import sys
+
+__all__ = ["fitting", "halving", "in_chunks", "out_of_memory"]
+
+CPU_BATCH = 8  # larger batches of images are no faster there
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to allocate memory",
+)
+_SHARE = 0.8  # of the free memory; the rest is for what comes and goes
+
+
+def out_of_memory(error):
+    """Tell whether memory ran out: numpy's, torch's, cupy's or onnxruntime's words.
+
+    SigPy's operators raise a RuntimeError from what they met.
+    """
+    if error.__cause__ is not None and out_of_memory(error.__cause__):
+        return True
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or "outofmemory" in type(error).__name__.lower()
+        or (isinstance(error, RuntimeError) or "onnxruntime" in type(error).__module__)
+        and any(words in text for words in _WORDS)
+    )
+
+
+def fitting(function, gpu, most):
+    """How many images fit into the memory that is free.
+
+    Args:
+        function (callable): does with one image what is to be done with many;
+            called on a GPU only, to measure what it needs.
+        gpu (int): the GPU, or -1.
+        most (int): how many there are.
+
+    Returns:
+        int: from 1 to ``most``.
+    """
+    if gpu < 0:
+        return min(most, CPU_BATCH)
+    if most == 1:
+        return 1
+    need = max(_need(function, gpu), 1)
+    return max(1, min(most, int(_SHARE * _free(gpu) / need)))
+
+
+def halving(function, size, left):
+    """Do several things together, half as many whenever memory runs out.
+
+    Args:
+        function (callable): does n things, given n.
+        size (int): as many as are tried.
+        left (int): as many as there are.
+
+    Returns:
+        tuple: the result for ``min(size, left)`` things, and the size, smaller
+        if memory ran out.
+
+    Raises:
+        Exception: what the function raises otherwise, or even for one thing.
+    """
+    while True:
+        n = min(size, left)
+        try:
+            return function(n), size
+        except Exception as e:
+            if n == 1 or not out_of_memory(e):
+                raise
+        # Only here has the error let go of the arrays of its frames.
+        _release()
+        size = n // 2
+
+
+def in_chunks(function, arrays, size):
+    """Map a function over the first axis of arrays, in chunks that fit.
+
+    Args:
+        function (callable): of chunks of the arrays.
+        arrays (sequence of array): all of the same length.
+        size (int): largest chunk; halved where memory runs out.
+
+    Returns:
+        tuple: list of results, and the chunk size in the end.
+    """
+    out, first, length = [], 0, len(arrays[0])
+    while first < length:
+        rest = [a[first:] for a in arrays]
+        result, size = halving(
+            lambda n: function(*(a[:n] for a in rest)), size, length - first
+        )
+        out.append(result)
+        first += size
+    return out, size
+
+
+def _need(function, gpu):
+    """Bytes that a call takes at its peak, beyond what is in use."""
+    import torch
+
+    torch.cuda.reset_peak_memory_stats(gpu)
+    before = torch.cuda.memory_allocated(gpu)
+    function()
+    return torch.cuda.max_memory_allocated(gpu) - before
+
+
+def _free(gpu):
+    """Bytes that torch can still get: the driver's, and those it keeps itself."""
+    import torch
+
+    _release()
+    kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+    return torch.cuda.mem_get_info(gpu)[0] + kept
+
+
+def _release():
+    """Give cached memory back: what torch keeps cupy cannot use, and vice versa."""
+    if "cupy" in sys.modules:
+        sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()  # nothing without a GPU
