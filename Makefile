@@ -29,6 +29,7 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python tests/benchmarks/bart_pics.py
 	$(BIN)/python tests/benchmarks/posterior.py
 	$(BIN)/python tests/benchmarks/cluster.py
+	$(BIN)/python tests/benchmarks/precision.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -237,6 +237,7 @@ def test_killed_run_continues(cli, scan, tiny_prior_file):
         ("recon zero.npy -o out.npy", "zero.npy: all zero"),
         ("recon sparse.npy -o out.npy", "to estimate coil maps; give maps"),
         ("recon ksp1.npy -o out.npy --device 99", "--device 99"),
+        ("recon ksp1.npy -o out.npy --precision bfloat16", "no denoising network"),
         ("train missing.yaml --data . --out .", "missing.yaml"),
         ("info missing", "no such prior"),
     ],

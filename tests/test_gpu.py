@@ -1,6 +1,8 @@
 """Apps on a GPU: by a strict stand-in for cupy everywhere, on hardware if it is there."""
 
 import contextlib
+import runpy
+from pathlib import Path
 
 import fake_cupy
 import numpy as np
@@ -141,6 +143,19 @@ def test_torch_works_on_the_stream_of_cupy(cupy, monkeypatch):
         assert entered == [(42, 0)]
     with arrays.on_stream_of(np.ones(2)):
         assert len(entered) == 1
+
+
+def test_the_benchmark_runs_on_the_cpu(tiny_prior_file, capsys):
+    path = Path(__file__).parent / "benchmarks" / "gpu.py"
+    options = "--device -1 --size 64 --coils 2 --batch 2 --samples 2 --steps 3"
+    runpy.run_path(str(path))["main"](
+        f"--prior {tiny_prior_file} {options} --repeats 1 --matrix 64".split()
+    )
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[c.strip() for c in s.split("|")[1:-1]] for s in lines if "|" in s][2:]
+    assert [r[0] for r in rows] == ["full", "bfloat16"]
+    for row in rows:
+        assert all(float(v.rstrip("%")) >= 0 for v in row[1:]) and float(row[3]) > 0
 
 
 # On hardware.

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sigpy as sp
 import torch
 from torch import nn
 
@@ -97,6 +98,60 @@ def test_evaluations_count_images():
 def test_bad_input(x, sigma, message):
     with pytest.raises(ValueError, match=message):
         small_unet().denoise(x, sigma)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_bfloat16_changes_little_and_keeps_the_kind(brain, brain_slice, dtype):
+    image = brain_slice[0].astype(dtype)
+    noisy = image + 0.1 * sp.util.randn(image.shape, dtype=dtype)
+    full = brain.denoise(noisy, 0.1)
+    fast = brain.with_options("bfloat16").denoise(noisy, 0.1)
+    assert fast.dtype == dtype
+    change, error = np.linalg.norm(fast - full), np.linalg.norm(full - image)
+    assert 0 < change < 0.1 * error
+
+
+def test_bfloat16_has_a_gradient(brain):
+    x = torch.randn(16, 16, dtype=torch.complex64, requires_grad=True)
+    grads = []
+    for prior in (brain, brain.with_options("bfloat16")):
+        out = prior.denoise(x, 0.5)
+        grads.append(torch.autograd.grad(out.abs().square().sum(), x)[0])
+    assert 0 < (grads[1] - grads[0]).norm() < 0.05 * grads[0].norm()
+
+
+def test_options_share_weights_and_are_checked():
+    prior = small_unet()
+    prior.strength = 0.5
+    fast = prior.with_options("tf32")
+    assert fast.model is prior.model and fast.strength == 0.5
+    assert fast.sigma_range == prior.sigma_range and prior.precision == "full"
+    x = np.ones((8, 8), np.complex64)
+    np.testing.assert_array_equal(fast.denoise(x, 0.1), prior.denoise(x, 0.1))
+    with pytest.raises(ValueError, match="full, tf32, bfloat16, got 'float8'"):
+        prior.with_options("float8")
+
+
+def test_compiled_once_for_a_device_and_used(monkeypatch):
+    calls = []
+
+    def compiler(model, **options):
+        calls.append(options)
+        buffer = []
+
+        def graph(x, sigma):  # as a CUDA graph: its result is overwritten later
+            buffer[:] = buffer or [torch.empty_like(x)]
+            return buffer[0].copy_(model(x, sigma))
+
+        return graph
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    plain = small_unet()
+    prior = plain.with_options(compile=True)
+    a, b = (prior.denoise(np.full((8, 8), v, complex), 0.1) for v in (1, 2))
+    assert calls == [{"dynamic": False, "mode": "default"}]
+    np.testing.assert_allclose(a, plain.denoise(np.full((8, 8), 1 + 0j), 0.1))
+    np.testing.assert_allclose(b, plain.denoise(np.full((8, 8), 2 + 0j), 0.1))
 
 
 @pytest.mark.gpu

@@ -14,7 +14,7 @@ from pathlib import Path
 __all__ = ["add_arguments", "process"]
 
 # What decides the result of both, beside the options of each.
-_NUMBERS = ("noise_std", "calib_width")
+_NUMBERS = ("precision", "noise_std", "calib_width")
 _FILES = ("kspace", "maps", "weights", "coord")
 
 
@@ -51,6 +51,12 @@ def add_arguments(p):
     )
     p.add_argument(
         "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
+    )
+    p.add_argument(
+        "--precision",
+        default="full",
+        metavar="P",
+        help="of the network: full, bfloat16, or on GPUs tf32 [full]",
     )
     p.add_argument(
         "--noise-std",
@@ -153,7 +159,7 @@ def process(args, compute, names):
         )
     # A bundled name stays one; workers may run in another folder.
     name = str(Path(args.prior).resolve()) if Path(args.prior).is_file() else args.prior
-    prepare = functools.partial(_load, name)
+    prepare = functools.partial(_load, name, args.precision)
     store = SliceStore(args.output, _settings(args, prepare(), names), args.restart)
     missing = [i for i in chosen if i not in store]
     function = functools.partial(
@@ -188,10 +194,16 @@ def process(args, compute, names):
     store.remove()
 
 
-def _load(name):
+def _load(name, precision):
     import sigpy_priors
+    from sigpy_priors.prior import NetworkPrior
 
-    return sigpy_priors.load_prior(name)
+    prior = sigpy_priors.load_prior(name)
+    if precision == "full":
+        return prior
+    if not isinstance(prior, NetworkPrior):
+        raise ValueError(f"--precision {precision}: {prior!r} is no denoising network.")
+    return prior.with_options(precision)
 
 
 def _slice(compute, path, calib_width, options, prior, i, y, mps):
