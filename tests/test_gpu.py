@@ -85,6 +85,18 @@ def test_recon_moves_its_input_once(cupy, case, solver, weighted):
     np.testing.assert_allclose(image.get(), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_recon_with_a_density_stays_on_the_device(cupy, case, density):
+    y, mps, _ = case
+    y, mps = y[:, 24:40, 24:40], mps[:, 24:40, 24:40]
+    options = dict(max_iter=2, show_pbar=False, noise_std=0.05)
+    expected = PriorRecon(y, mps, density, **options).run()
+    app = PriorRecon(y, mps, density, device=0, **options)
+    cupy.moves.up.clear()
+    image = app.run()
+    assert not [n for n in cupy.moves.up + cupy.moves.down if n > 1]
+    np.testing.assert_allclose(image.get(), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_arrays_on_the_device_are_not_moved(cupy, case):
     y, mps, prior = case
     device = sp.Device(0)

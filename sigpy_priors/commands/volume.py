@@ -94,7 +94,10 @@ def add_arguments(p):
         "process for each core [one slice after the other]",
     )
     p.add_argument(
-        "--workers", type=int, metavar="N", help="processes of `local` [one per core]"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes of `local` [one per core; one with --device]",
     )
 
 
@@ -175,7 +178,10 @@ def process(args, compute, names):
             coil_batch_size=args.coil_batch_size,
         ),
     )
-    with cluster.connect(args.scheduler, args.workers) as client:
+    workers = args.workers
+    if args.scheduler == "local" and args.device >= 0:
+        workers = workers or 1  # they would share the GPU
+    with cluster.connect(args.scheduler, workers) as client:
         if client is not None:
             print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
         results = cluster.map_slices(
