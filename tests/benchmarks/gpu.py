@@ -131,7 +131,7 @@ def main(argv=None):
         "of it network", "PosteriorSampling / (samples/s)", "of it network",
     )  # fmt: skip
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
-    prior = spp.load_prior(args.prior)
+    prior = spp.load_prior(args.prior, runtime="torch")
     y, mps = case(args.size, args.coils)
     for precision in PRECISIONS:
         if precision == "tf32" and args.device < 0:

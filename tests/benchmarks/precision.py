@@ -65,7 +65,7 @@ def main():
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--precision", default="bfloat16")
     args = parser.parse_args()
-    full = spp.load_prior(args.prior)
+    full = spp.load_prior(args.prior, runtime="torch")
     priors = full, full.with_options(args.precision)
     print(f"| | full | {args.precision} | change |\n|---|---|---|---|")
     for rows, text in (
