@@ -1,6 +1,7 @@
 """Posterior samplers beside the exact posterior of a Gaussian prior.
 
     python tests/benchmarks/posterior.py [gaussian] [--size 64] [--methods mmps,pula]
+    python tests/benchmarks/posterior.py gaussian --methods mmps,bart
     python tests/benchmarks/posterior.py noncartesian
     python tests/benchmarks/posterior.py mixture
     python tests/benchmarks/posterior.py cost [--size 256] [--count 2]
@@ -29,6 +30,7 @@ from sigpy_priors.statistics import interval
 SAMPLES = 16
 NOISE = 0.01
 COILS = 4
+BART_LEVELS = 60
 
 
 def complex_normal(rng, shape):
@@ -133,6 +135,16 @@ def row(name, score, evaluations=None, calls=None, seconds=None):
     print(" | ".join(cells), flush=True)
 
 
+def bart_sample(problem, prior, seed):
+    """``bart sample`` with the prior as a graph: Langevin steps at every level."""
+    import bart_plugin
+
+    return bart_plugin.sample(
+        prior, y=problem.y, mps=problem.mps, noise_std=NOISE, n=SAMPLES,
+        levels=BART_LEVELS, seed=seed,
+    ).astype(np.complex128)
+
+
 def run_gaussian(args, radial=False):
     problem = Problem(args.size, radial)
     print("method       | mean/fl. | std rat. | cover90 | evals | A^H A | seconds")
@@ -141,6 +153,12 @@ def run_gaussian(args, radial=False):
     prior = GaussianPrior(problem.mean, problem.cov)
     for method in args.methods.split(","):
         start = time.time()
+        if method == "bart":
+            if radial:
+                raise SystemExit("bart sample: Cartesian only here.")
+            samples = bart_sample(problem, prior, args.seed + 1)
+            row(method, problem.score(samples), BART_LEVELS, None, time.time() - start)
+            continue
         app = PosteriorSampling(
             problem.y, problem.mps, prior, SAMPLES, weights=problem.weights,
             coord=problem.coord, noise_std=NOISE, method=method, scale=1.0,
