@@ -1,6 +1,6 @@
 """``sigpy-priors export bart NAME PATH``: a prior as a graph for BART."""
 
-from bart_plugin.contract import KINDS
+from bart_plugin.contract import ALGORITHMS, KINDS
 
 __all__ = ["add_parser"]
 
@@ -32,7 +32,10 @@ def add_parser(subparsers):
         help="factor of each denoising step, in (0, 1]",
     )  # fmt: skip
     p.add_argument("--kind", choices=KINDS, default="pics")
-    p.add_argument("--steps", type=int, default=30, help="iterations of the annealing")
+    p.add_argument(
+        "--algorithm", choices=ALGORITHMS, default="admm", help="of pics, default admm"
+    )
+    p.add_argument("--steps", type=int, help="iterations of the annealing")
     p.add_argument("--slices", type=int, default=1, help="slices, BART's dimension 13")
     p.add_argument("--maps", type=int, default=1, help="sets of ESPIRiT maps")
     p.add_argument(
@@ -47,7 +50,7 @@ def _run(args):
     made = export(
         args.name, args.path, args.shape, sigma=args.sigma, kind=args.kind,
         slices=args.slices, maps=args.maps, peak=args.peak,
-        strength=args.denoiser_strength, steps=args.steps,
+        strength=args.denoiser_strength, steps=args.steps, algorithm=args.algorithm,
     )  # fmt: skip
     print(f"wrote {made.graph} and {made.card}\nuse it with\n  {made.command}")
     return 0

@@ -17,7 +17,7 @@ import numpy as np
 
 from bart_plugin import contract, toolbox
 from bart_plugin.density import map_lamda
-from bart_plugin.export import PUBLISHED_LAMDA
+from bart_plugin.export import CG_ITER, PUBLISHED_LAMDA, RHO, pics_options
 from bart_plugin.graph_cache import cached_graph
 from sigpy_priors.prior import DenoiserPrior
 from sigpy_priors.problem import sense_problem
@@ -155,8 +155,9 @@ def _data(y, mps):
 
 
 def pics(
-    y, mps, prior, lamda=None, sigma=None, max_iter=None, step=1.0, algorithm="fista",
-    options="", warm_start=None, peak=None, strength=None, graph=None, bart=None,
+    y, mps, prior, lamda=None, sigma=None, max_iter=None, step=1.0, algorithm=None,
+    rho=None, cg_iter=None, options="", warm_start=None, peak=None, strength=None,
+    graph=None, bart=None,
 ):  # fmt: skip
     r"""``bart pics -R TF:`` with a prior.
 
@@ -166,15 +167,21 @@ def pics(
         mps (array): maps like ``y``, or with an axis for sets of ESPIRiT maps
             before the coils.
         prior (Prior): network or Gaussian prior, or a density.
-        lamda (float or None): weight of the prior. With a denoiser ``step`` *
-            ``lamda`` = 1, the default, replaces x by D(x) in each proximal
-            step; that of a density defaults to the maximum of the posterior,
-            with the noise level estimated from ``y``.
+        lamda (float or None): weight of the prior. With a denoiser each proximal
+            step replaces x by D(x) where it is 1, the default (FISTA: 1 /
+            ``step``); BART's own lambda in ADMM is ``lamda`` * ``rho``. That of
+            a density defaults to the maximum of the posterior, with the noise
+            level estimated from ``y``.
         sigma (float or sequence of float): noise level at the prior's image
             scale, or one per iteration; default the annealing of ``export``.
-        max_iter (int or None): iterations, by default 30, for a density 100.
-        step (float): step size, below 2 / L; L <= 1 for normalised maps.
-        algorithm (str): "fista", "ist" or "admm".
+        max_iter (int or None): iterations, default 16 of ADMM, 30 of FISTA, for
+            a density 100. ADMM does more where conjugate gradients need less
+            than ``cg_iter`` steps.
+        step (float): step size of FISTA, below 2 / L; L <= 1 for normalised maps.
+        algorithm (str or None): "admm", "fista" or "ist"; default "admm", for a
+            density "fista".
+        rho (float or None): coupling of ADMM, default ``export.RHO``.
+        cg_iter (int or None): conjugate gradient steps per iteration of ADMM.
         options (str): further options of ``pics``.
         warm_start (array or None): first image, like the result.
         peak, strength: of :func:`bart_plugin.export`.
@@ -193,39 +200,53 @@ def pics(
     """
     given = y, mps
     y, mps, shape, slices, maps = _data(y, mps)
-    flags = {"fista": "", "ist": "-I ", "admm": "-m "}
-    if algorithm not in flags:
-        raise ValueError(f"algorithm must be one of {list(flags)}, got {algorithm!r}.")
     density = prior is not None and not isinstance(prior, DenoiserPrior)
-    if max_iter is None:
-        max_iter = 100 if density else 30
+    algorithm = algorithm or ("fista" if density else "admm")
+    if algorithm not in contract.ALGORITHMS:
+        raise ValueError(
+            f"algorithm must be one of {list(contract.ALGORITHMS)}, got {algorithm!r}."
+        )
+    if density:
+        max_iter = 100 if max_iter is None else max_iter
     if lamda is None:
         lamda = _map_lamda(*given, prior) if density else 1.0
-    if not 0 < step < 2 or not 0 <= lamda < float("inf") or max_iter < 1:
+    rho = RHO if rho is None else rho
+    cg_iter = CG_ITER if cg_iter is None else cg_iter
+    limits = {
+        "step must be between 0 and 2": 0 < step < 2,
+        "lamda must be >= 0": 0 <= lamda < float("inf"),
+        "max_iter must be at least 1": max_iter is None or max_iter >= 1,
+        "rho must be > 0": 0 < rho < float("inf"),
+        "cg_iter must be at least 1": cg_iter >= 1,
+    }
+    if wrong := [rule for rule, holds in limits.items() if not holds]:
         raise ValueError(
-            f"expected 0 < step < 2, lamda >= 0 and max_iter >= 1, got step {step}, "
-            f"lamda {lamda}, max_iter {max_iter}."
+            f"{', '.join(wrong)}; got step {step}, lamda {lamda}, max_iter {max_iter}, "
+            f"rho {rho}, cg_iter {cg_iter}."
         )
     h, w = shape[-2:]
     if graph is None:
         graph = cached_graph(
             prior, shape=(h, w), sigma=_hashable(sigma), kind="pics", slices=slices,
             maps=maps, peak=peak, strength=_hashable(strength), steps=max_iter,
+            algorithm=algorithm,
         )  # fmt: skip
     full = contract.image_shape((h, w), slices, maps)
     name = _checked(graph, "pics", full)
     program = _need("pics -R TF:", bart)
     if contract.version(toolbox.version_of(program)) < (1, 0, 0):
         y = y * contract.centre_phase((h, w))
+    weight = lamda * rho if algorithm == "admm" else lamda
     command = (
-        f"pics -S -i {max_iter} -s {step} {flags[algorithm]}{options} "
-        f"-R TF:{{{name}}}:{lamda}"
+        f"pics -S {pics_options(algorithm, max_iter, step, rho, cg_iter)} {options} "
+        f"-R TF:{{{name}}}:{weight:.9g}"
     )
     named = {}
     if warm_start is not None:
         named["W"] = np.asarray(warm_start).reshape(full[:-1])
     x = run(command, y, mps, bart=program, **named)
-    return _image(x, shape, f"lower step (now {step}) or lamda (now {lamda})")
+    setting = f"rho (now {rho})" if algorithm == "admm" else f"step (now {step})"
+    return _image(x, shape, f"change {setting} or lower lamda (now {lamda})")
 
 
 def _map_lamda(y, mps, prior):

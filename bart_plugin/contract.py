@@ -26,6 +26,7 @@ from bart_plugin.protobuf import GraphError, read_graph
 
 __all__ = [
     "KINDS",
+    "ALGORITHMS",
     "TENSORS",
     "FEATURES",
     "STEP",
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 KINDS = ("pics", "nlinv", "sample")
+
+# Of pics, that know -R TF:.
+ALGORITHMS = ("admm", "fista", "ist")
 
 # Step size of FISTA in pics where -s is not given.
 STEP = 0.95

@@ -7,8 +7,8 @@ For ``pics`` and ``nlinv`` the graph holds
 with u = x / max|x| as BART feeds it, D the denoiser, c the scale at which the
 prior sees an image whose maximum is 1 (``peak``), and :math:`\eta` the
 strength. BART returns :math:`x - \tau \lambda\, s\, G(u)`, so with
-:math:`\tau \lambda = 1` (``-s 1`` and lambda 1) every proximal step is exactly
-x <- D(x): plug-and-play FISTA.
+:math:`\tau \lambda = 1` every proximal step is exactly x <- D(x): plug-and-play.
+That is lambda = rho in ADMM (``-m -u rho``) and ``-s 1``, lambda 1 in FISTA.
 
 Annealing. A schedule of noise levels needs the iteration number, which BART
 does not pass on. Here it is a TensorFlow variable inside the graph: the node
@@ -17,29 +17,15 @@ each evaluation of the gradient adds one, unless the image is still all zeros,
 as in the first step of a cold start. Beyond its end the schedule stays at its
 last level.
 
-The default lets :math:`\sigma_k` fall geometrically over the iterations while
-:math:`\eta_k = \min(1, c / \sigma_k)` rises: FISTA does one gradient step where
-half-quadratic splitting solves for the data, so a coarse denoiser at full
-strength undoes more than the data term restores.
+The default is ADMM, which solves for the data between two denoisers as
+``PriorRecon`` does, with that one's last coupling throughout, while
+:math:`\sigma_k` falls geometrically. BART's ``-i`` counts its steps of conjugate
+gradients (``-C`` each time at most), not its iterations. FISTA does one gradient
+step where ADMM solves, so a coarse denoiser at full strength undoes more than
+the data term restores: its schedule starts weak,
+:math:`\eta_k = \min(1, c / \sigma_k)`.
 
-What was tried, PSNR in dB on real 8-coil data, Poisson R = 4 / Poisson R = 8 /
-1-D R = 4, bundled prior, 30 iterations, BART 1.0.00
-(``tests/benchmarks/bart_pics.py``, ``--ways`` for all of them):
-
-    the default                                      35.95 / 32.97 / 32.25
-    levels 0.3 to 0.01 and c = 0.004                 36.15 / 32.65 / 32.09
-    the same without momentum (``-I``)               36.11 / 31.90
-    5 calls of pics with ``-W``, one level each      36.23 / 32.57
-    level estimated by the graph from its own input  36.00 / 33.00 / 30.67
-    counter, falling level, strength 1               34.77 / 30.98
-    one fixed level, strength 1, the best of three   35.21 / 31.76
-    ADMM (``-m``), the best of two rho               35.34 / 31.57
-    BART's wavelets, best lambda in hindsight        35.11 / 32.25 / 30.95
-    PriorRecon                                       36.26 / 33.33 / 32.31
-
-Several calls gain nothing for their several graphs. A level estimated from the
-image (mean absolute Haar detail) needs no counter, but does not see the coherent
-aliasing of 1-D masks.
+WAYS
 """
 
 import json
@@ -58,9 +44,16 @@ __all__ = ["Exported", "export", "annealed"]
 
 PEAK = 1.0
 
-# Measured on undersampled brain data, see tests/benchmarks/bart_pics.py.
-ANNEALING = (0.3, 0.008)
-STRENGTH = 0.0035
+# ADMM: the coupling and last level (where prior and data have their nominal
+# weights at a noise of 1 % of the image) are those of PriorRecon.
+ANNEALING = (0.3, 0.028)
+STEPS = 16
+RHO = 0.11
+CG_ITER = 4
+# FISTA: measured on undersampled brain data, see tests/benchmarks/bart_pics.py.
+FISTA_ANNEALING = (0.3, 0.008)
+FISTA_STRENGTH = 0.0035
+FISTA_STEPS = 30
 # For a density of complex images (Luo et al. 2020).
 PUBLISHED_LAMDA = 0.6
 
@@ -262,7 +255,7 @@ def sample_graph(module, shape):
 
 def export(
     prior, path, shape, sigma=None, kind="pics", slices=1, maps=1, peak=None,
-    strength=None, steps=30,
+    strength=None, steps=None, algorithm="admm",
 ):  # fmt: skip
     """Write a prior as a graph for BART, its card and the command to use.
 
@@ -288,7 +281,10 @@ def export(
         strength (float, sequence of float or None): factor of the gradient, in
             (0, 1], one or one per level; default 1, or that of the default
             schedule.
-        steps (int): iterations of the default schedule.
+        steps (int or None): iterations of the default schedule, default
+            ``STEPS`` or ``FISTA_STEPS``.
+        algorithm (str): of ``pics``, "admm" or "fista"; sets the default
+            schedule and the command.
 
     Returns:
         Exported: files and command line.
@@ -308,6 +304,10 @@ def export(
         prior = load_prior(prior)
     if kind not in contract.KINDS:
         raise ValueError(f"kind must be one of {contract.KINDS}, got {kind!r}.")
+    if algorithm not in contract.ALGORITHMS:
+        raise ValueError(
+            f"algorithm must be one of {list(contract.ALGORITHMS)}, got {algorithm!r}."
+        )
     peak = PEAK if peak is None else float(peak)
     if not 0 < peak < float("inf"):
         raise ValueError(f"peak must be > 0, got {peak}.")
@@ -339,7 +339,7 @@ def export(
         how |= {"peak": peak, "loss": "bits per real number"}
     else:
         if sigma is None:
-            sigma, usual = default_schedule(prior, steps)
+            sigma, usual = default_schedule(prior, steps, algorithm)
             strength = usual if strength is None else strength
         levels = _levels(prior, sigma)
         strength = _strengths(1.0 if strength is None else strength, levels)
@@ -349,7 +349,7 @@ def export(
         how |= {"sigma": levels.tolist(), "peak": peak, "strength": strength.tolist()}
     name = file if file.suffix == ".pt" else file.with_suffix("")
     how["bart_dims"] = list(contract.bart_dims(full))
-    how["command"] = command_line(kind, name, how)
+    how["command"] = command_line(kind, name, how, algorithm)
     card = Path(f"{file}.json")
     prior_card = prior.card.model_dump(mode="json") if prior.card else None
     text = json.dumps({"bart": how, "prior": prior_card}, indent=1)
@@ -374,22 +374,25 @@ def _write(path, data):
     os.replace(part, path)
 
 
-def default_schedule(prior, steps=30):
+def default_schedule(prior, steps=None, algorithm="admm"):
     """Noise levels and strengths of a default export (see the module).
 
     Args:
         prior (Prior): its range bounds the levels.
-        steps (int): iterations.
+        steps (int or None): iterations.
+        algorithm (str): "admm", or "fista" (and "ist").
 
     Returns:
         tuple of array: levels and strengths, each of shape (steps,).
     """
-    low, high = prior.sigma_range
-    levels = np.clip(annealed(*ANNEALING, steps), low, high)
-    return levels, np.minimum(1, STRENGTH / levels)
+    admm = algorithm == "admm"
+    steps = steps or (STEPS if admm else FISTA_STEPS)
+    ends = ANNEALING if admm else FISTA_ANNEALING
+    levels = np.clip(annealed(*ends, steps), *prior.sigma_range)
+    return levels, np.ones(steps) if admm else np.minimum(1, FISTA_STRENGTH / levels)
 
 
-def command_line(kind, name, how):
+def command_line(kind, name, how, algorithm="admm"):
     """The BART command that uses a graph as it was exported."""
     if kind == "sample":
         return (
@@ -403,5 +406,17 @@ def command_line(kind, name, how):
         return (
             f"bart pics -S -i 100 -R TF:{{{name}}}:{PUBLISHED_LAMDA} kspace maps image"
         )
-    steps = len(how["sigma"]) if len(how["sigma"]) > 1 else 30
-    return f"bart pics -S -i {steps} -s 1 -R TF:{{{name}}}:1 kspace maps image"
+    steps = len(how["sigma"]) if len(how["sigma"]) > 1 else None
+    options = pics_options(algorithm, steps)
+    lamda = RHO if algorithm == "admm" else 1
+    return f"bart pics -S {options} -R TF:{{{name}}}:{lamda:g} kspace maps image"
+
+
+def pics_options(algorithm, steps=None, step=1.0, rho=RHO, cg_iter=CG_ITER):
+    """Options of ``pics`` for a number of iterations of an algorithm."""
+    if algorithm == "admm":
+        # BART goes on until it has done more than -i steps.
+        total = (steps or STEPS) * cg_iter - 1
+        return f"-m -u {rho:g} -C {cg_iter} -i {max(total, 1)}"
+    ist = "-I " if algorithm == "ist" else ""
+    return f"{ist}-i {steps or FISTA_STEPS} -s {step:g}"

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 
 import bart_plugin
 import sigpy_priors
-from bart_plugin import toolbox
-from bart_plugin.export import default_schedule
+from bart_plugin.export import CG_ITER, RHO, default_schedule
 from sigpy_priors.bartfista import BartPics
 from sigpy_priors.demo import example, undersample
 from sigpy_priors.metrics import psnr
@@ -25,7 +24,7 @@ def main(argv=None):
     parser.add_argument("--prior", default="brain")
     parser.add_argument("--out", default="bart_twin.png")
     parser.add_argument("--size", type=int, default=232, help="width; height is 256")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=16)
     args = parser.parse_args(argv)
 
     prior = sigpy_priors.load_prior(args.prior)
@@ -44,8 +43,8 @@ def main(argv=None):
     # ... and in SigPy, step by step the same.
     sigma, strength = default_schedule(prior, args.steps)
     in_sigpy = BartPics(
-        y, mps, prior, sigma=sigma, strength=strength, step=1, max_iter=args.steps,
-        version=toolbox.version_of(toolbox.find()).lstrip("v"), show_pbar=False,
+        y, mps, prior, sigma=sigma, strength=strength, lamda=RHO, rho=RHO,
+        cg_iter=CG_ITER, max_iter=args.steps * CG_ITER - 1, show_pbar=False,
     ).run()  # fmt: skip
 
     difference = np.linalg.norm(in_bart - in_sigpy) / np.linalg.norm(in_sigpy)

@@ -21,6 +21,7 @@ import math
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
+from sigpy_priors.bartadmm import BartADMM
 from sigpy_priors.checks import check_data
 from sigpy_priors.graphreg import GraphReg
 from sigpy_priors.linop import sampling_mask
@@ -75,7 +76,9 @@ class BartFISTA(sp.alg.Alg):
 
 
 class BartPics(sp.app.App):
-    """What ``bart pics -R TF:{graph}:lamda -i max_iter -s step`` computes.
+    """What ``bart pics -R TF:{graph}:lamda -i max_iter`` computes.
+
+    That is FISTA, or ADMM (:class:`BartADMM`) if ``rho`` is given.
 
     Args:
         y (array): k-space (coils, H, W), zero where not sampled.
@@ -85,10 +88,12 @@ class BartPics(sp.app.App):
         sigma, strength, peak: as the graph was exported (:class:`GraphReg`);
             a density takes no sigma.
         step (float): BART's step size (``-s``), 0.95 if not given there.
-        max_iter (int): iterations.
+        max_iter (int): iterations; of ADMM, steps of conjugate gradients.
         version (str): whose order of steps: "0.8.00" or "1.0.00".
         fista_last (bool): as the option of 1.0.00.
-        x (array or None): warm start (``-W``).
+        x (array or None): warm start of FISTA (``-W``).
+        rho (float or None): coupling of ADMM (``-m -u rho``).
+        cg_iter (int): conjugate gradient steps per iteration of ADMM (``-C``).
         show_pbar (bool): toggle progress bar.
 
     Returns (by ``run``):
@@ -112,6 +117,8 @@ class BartPics(sp.app.App):
         version="1.0.00",
         fista_last=False,
         x=None,
+        rho=None,
+        cg_iter=10,
         show_pbar=True,
     ):
         if version not in BART_ORDERS:
@@ -120,19 +127,21 @@ class BartPics(sp.app.App):
             raise ValueError(
                 f"expected 0 < step < 2 and max_iter >= 1, got {step}, {max_iter}."
             )
+        if rho is not None and (not 0 < rho < math.inf or x is not None):
+            raise ValueError(
+                f"ADMM needs 0 < rho < inf and takes no warm start here, got rho {rho}."
+            )
         check_data(y, mps)
         A = Sense(mps, weights=sampling_mask(y))
         adjoint = A.H(y)
         self.proxg = GraphReg(A.ishape, prior, lamda, sigma, peak, strength)
-        self.alg = BartFISTA(
-            A.N,
-            adjoint,
-            self.proxg,
-            0 * adjoint if x is None else x.astype(adjoint.dtype),
-            step,
-            max_iter,
-            last_prox=version != "0.8.00" and not fista_last,
-        )
+        problem = A.N, adjoint, self.proxg
+        x = 0 * adjoint if x is None else x.astype(adjoint.dtype)
+        if rho is not None:
+            self.alg = BartADMM(*problem, x, rho, cg_iter, max_iter)
+        else:
+            last_prox = version != "0.8.00" and not fista_last
+            self.alg = BartFISTA(*problem, x, step, max_iter, last_prox)
         super().__init__(self.alg, show_pbar=show_pbar)
 
     def _summarize(self):

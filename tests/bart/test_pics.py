@@ -7,7 +7,7 @@ import sigpy.mri as mr
 import bart_plugin
 from bart_plugin import toolbox
 from bart_plugin.command import run
-from bart_plugin.export import default_schedule, export
+from bart_plugin.export import CG_ITER, RHO, default_schedule, export
 from sigpy_priors.bartfista import BartPics
 from sigpy_priors.gaussian import GaussianPrior
 
@@ -20,21 +20,25 @@ def order(bart):
     return toolbox.version_of(bart).lstrip("v")
 
 
-def sigpy_twin(y, mps, prior, n, bart):
+def sigpy_twin(y, mps, prior, n, bart, algorithm="fista"):
     """What SigPy computes for the default graph in n iterations of this BART."""
-    levels, strength = default_schedule(prior, n)
+    levels, strength = default_schedule(prior, n, algorithm)
+    settings = dict(step=1, max_iter=n, version=order(bart))
+    if algorithm == "admm":
+        steps = n * CG_ITER - 1
+        settings = dict(rho=RHO, lamda=RHO, cg_iter=CG_ITER, max_iter=steps)
     return BartPics(
-        y, mps, prior, sigma=levels, strength=strength, step=1, max_iter=n,
-        version=order(bart), show_pbar=False,
-    ).run()  # fmt: skip
+        y, mps, prior, sigma=levels, strength=strength, show_pbar=False, **settings
+    ).run()
 
 
+@pytest.mark.parametrize("algorithm", ["fista", "admm"])
 @pytest.mark.parametrize("mask", ["poisson", "1d"])
 @pytest.mark.parametrize("n", [1, 5, 30])
-def test_twin(bart, net_prior, scan, n, mask):
+def test_twin(bart, net_prior, scan, n, mask, algorithm):
     y, mps = scan((40, 36), mask)
-    x = bart_plugin.pics(y, mps, net_prior, max_iter=n, bart=bart)
-    assert nrmse(x, sigpy_twin(y, mps, net_prior, n, bart)) <= 1e-5
+    x = bart_plugin.pics(y, mps, net_prior, max_iter=n, algorithm=algorithm, bart=bart)
+    assert nrmse(x, sigpy_twin(y, mps, net_prior, n, bart, algorithm)) <= 1e-5
 
 
 @pytest.fixture(scope="module", params=["Poisson", "1-D"])
@@ -54,15 +58,23 @@ def brain8(request, shared_data):
 @pytest.mark.parametrize("n", [1, 5, 30])
 def test_twin_on_real_data(bart, brain, brain8, n):
     y, mps = brain8
-    x = bart_plugin.pics(y, mps, brain, max_iter=n, bart=bart)
+    x = bart_plugin.pics(y, mps, brain, max_iter=n, algorithm="fista", bart=bart)
     assert nrmse(x, sigpy_twin(y, mps, brain, n, bart)) <= 1e-5
+
+
+def test_default_twin_on_real_data(bart, brain, brain8):
+    y, mps = brain8
+    x = bart_plugin.pics(y, mps, brain, max_iter=3, bart=bart)
+    assert nrmse(x, sigpy_twin(y, mps, brain, 3, bart, "admm")) <= 1e-5
 
 
 @pytest.mark.parametrize("shape", [(38, 33), (27, 44)])
 def test_odd_sizes_and_padding(bart, net_prior, scan, shape):
     y, mps = scan(shape)
     settings = dict(sigma=(0.1,), step=0.9, lamda=0.7, max_iter=8)
-    x = bart_plugin.pics(y, mps, net_prior, bart=bart, **settings)
+    x = bart_plugin.pics(
+        y, mps, net_prior, algorithm="fista", bart=bart, **settings
+    )
     twin = BartPics(
         y, mps, net_prior, version=order(bart), show_pbar=False, **settings
     ).run()
@@ -75,7 +87,7 @@ def test_fista_last_and_warm_start(bart100, net_prior, scan):
     settings = dict(sigma=(0.3, 0.1, 0.05), max_iter=3)
     x = bart_plugin.pics(
         y, mps, net_prior, warm_start=start, options="--fista_last", bart=bart100,
-        **settings,
+        algorithm="fista", **settings,
     )  # fmt: skip
     twin = BartPics(
         y, mps, net_prior, step=1, x=start, fista_last=True, show_pbar=False, **settings
@@ -94,7 +106,7 @@ def test_prior_sees_the_image_as_sigpy_has_it(bart, scan):
     # The denoiser returns its mean, whatever it is given.
     x = bart_plugin.pics(
         y, mps, prior, sigma=0.5, max_iter=1, warm_start=np.ones((12, 8)), step=1e-6,
-        lamda=1e6, bart=bart,
+        lamda=1e6, algorithm="fista", bart=bart,
     )  # fmt: skip
     assert np.unravel_index(np.abs(x).argmax(), x.shape) == (2, 5)
 
@@ -102,16 +114,15 @@ def test_prior_sees_the_image_as_sigpy_has_it(bart, scan):
 def test_slices_and_two_maps(bart, net_prior, scan):
     """A stack is one image to BART: it is normalised by its common maximum."""
     y, mps = scan((16, 12))
-    alone = bart_plugin.pics(y, mps, net_prior, sigma=0.1, max_iter=4, bart=bart)
+    settings = dict(sigma=0.1, max_iter=4, algorithm="fista", bart=bart)
+    alone = bart_plugin.pics(y, mps, net_prior, **settings)
     stack = np.stack([y, 0.5 * y])
-    x = bart_plugin.pics(
-        stack, np.stack([mps, mps]), net_prior, sigma=0.1, max_iter=4, bart=bart
-    )
+    x = bart_plugin.pics(stack, np.stack([mps, mps]), net_prior, **settings)
     assert x.shape == (2, 16, 12)
     assert nrmse(x[0], alone) <= 1e-5
     assert nrmse(x[1], 0.5 * alone) > 1e-5
     two = np.stack([mps, 0 * mps])
-    x = bart_plugin.pics(y, two, net_prior, sigma=0.1, max_iter=4, bart=bart)
+    x = bart_plugin.pics(y, two, net_prior, **settings)
     assert x.shape == (2, 16, 12)
     assert nrmse(x[0], alone) <= 1e-4
 
@@ -168,8 +179,9 @@ def test_divergence_names_the_setting(bart, scan, net_prior):
     y, mps = scan((16, 12))
     with pytest.raises((bart_plugin.BartError, ValueError), match="step"):
         bart_plugin.pics(
-            y, 40 * mps, net_prior, sigma=0.1, max_iter=60, step=1.9, bart=bart
-        )
+            y, 40 * mps, net_prior, sigma=0.1, max_iter=60, step=1.9,
+            algorithm="fista", bart=bart,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -178,6 +190,7 @@ def test_divergence_names_the_setting(bart, scan, net_prior):
         (dict(step=3), "step"),
         (dict(lamda=-1), "lamda"),
         (dict(max_iter=0), "max_iter"),
+        (dict(rho=0), "rho must be > 0"),
         (dict(algorithm="cg"), "algorithm"),
         (dict(sigma=50.0), "noise levels from"),
         (dict(sigma=(0.1, -1.0)), "sigma"),

@@ -36,6 +36,6 @@ def test_export_command(tiny_prior_file, tmp_path, capsys):
     command = ["export", "bart", str(tiny_prior_file), str(target), "--shape", "40,36"]
     assert cli([*command, "--sigma", "0.05", "--denoiser-strength", "0.5"]) == 0
     assert target.with_suffix(".pb").exists()
-    assert f"-R TF:{{{target}}}:1" in capsys.readouterr().out
+    assert f"-R TF:{{{target}}}:0.11" in capsys.readouterr().out
     assert cli([*command, "--kind", "nlinv", "--sigma", "99"]) == 2
     assert "noise levels from" in capsys.readouterr().err

@@ -21,11 +21,12 @@ import sigpy_priors as spp
 from bart_plugin import toolbox
 from bart_plugin.contract import image_shape
 from bart_plugin.denoiser import as_module
-from bart_plugin.export import ANNEALING, STRENGTH, annealed, prox_graph
+from bart_plugin.export import (
+    FISTA_ANNEALING, FISTA_STRENGTH, annealed, default_schedule, prox_graph,
+)  # fmt: skip
 from sigpy_priors.metrics import object_mask, psnr
 
 LAMDAS = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3e-2)
-SWEEP = (0.02, 0.01, 0.005)
 
 
 def timed(function):
@@ -53,10 +54,10 @@ def wavelet(case, bart):
 def warm_starts(case, prior, bart):
     """Several calls with a fixed level each, warm started."""
     x = None
-    for sigma in annealed(*ANNEALING, 5):
+    for sigma in annealed(*FISTA_ANNEALING, 5):
         x = bart_plugin.pics(
-            case.y, case.mps, prior, sigma=sigma, strength=min(1, STRENGTH / sigma),
-            max_iter=6, warm_start=x, bart=bart,
+            case.y, case.mps, prior, sigma=sigma, max_iter=6, warm_start=x, bart=bart,
+            strength=min(1, FISTA_STRENGTH / sigma), algorithm="fista",
         )  # fmt: skip
     return x
 
@@ -86,7 +87,9 @@ def own_level(case, prior, bart, factor, strength):
         graph = Path(work) / "own.pb"
         levels = np.float32([0.01])
         graph.write_bytes(prox_graph(module, shape, levels, strength=strength))
-        return bart_plugin.pics(case.y, case.mps, prior, graph=graph, bart=bart)
+        return bart_plugin.pics(
+            case.y, case.mps, prior, graph=graph, algorithm="fista", bart=bart
+        )
 
 
 def ways(case, prior, bart):
@@ -95,21 +98,17 @@ def ways(case, prior, bart):
     def pics(**options):
         return lambda: bart_plugin.pics(case.y, case.mps, prior, bart=bart, **options)
 
-    levels = annealed(*ANNEALING, 30)
-    yield "counter in the graph (default)", pics()
-    yield "counter, strength 1", pics(sigma=levels, strength=1.0)
-    yield "counter, without momentum", pics(algorithm="ist")
-    yield "5 calls with -W", lambda: warm_starts(case, prior, bart)
-    for sigma in SWEEP:
-        yield f"one level {sigma}", pics(sigma=sigma)
-    for strength in (0.2, 0.6):
-        yield f"level from the image, strength {strength}", lambda s=strength: (
-            own_level(case, prior, bart, 1.0, s)
-        )
-    for rho in (0.01, 0.03):
-        yield f"ADMM, rho {rho}", pics(
-            sigma=levels, algorithm="admm", options=f"-u {rho} -C 8", lamda=rho
-        )
+    yield "ADMM, level counted in the graph (default)", pics()
+    yield "ADMM, one level 0.028", pics(sigma=0.028)
+    yield "FISTA, counted", pics(algorithm="fista")
+    yield "FISTA, counted, without momentum", pics(algorithm="ist")
+    levels, _ = default_schedule(prior, algorithm="fista")
+    yield "FISTA, counted, strength 1", pics(algorithm="fista", sigma=levels)
+    yield "FISTA, one level 0.01", pics(algorithm="fista", sigma=0.01)
+    yield "FISTA, level from the image, strength 0.6", lambda: (
+        own_level(case, prior, bart, 1.0, 0.6)
+    )
+    yield "FISTA, 5 calls with -W", lambda: warm_starts(case, prior, bart)
 
 
 def main():
