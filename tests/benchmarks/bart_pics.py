@@ -1,6 +1,6 @@
 """``bart pics -R TF:`` beside ``bart pics -R W:``, real BART, real k-space.
 
-    python tests/benchmarks/bart_pics.py [--prior brain] [--ways]
+    python tests/benchmarks/bart_pics.py [--prior brain] [--ways] [--mask NAME]
 
 BART's wavelet is given the best lambda in hindsight; the prior runs with the
 defaults of ``bart_plugin.pics``. Times are those of the whole BART command.
@@ -115,13 +115,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prior", default="brain")
     parser.add_argument("--ways", action="store_true")
+    parser.add_argument("--mask", default="", help="only masks with this in their name")
     args = parser.parse_args()
     prior = spp.load_prior(args.prior)
     bart = toolbox.find()
     print(f"BART {toolbox.version_of(bart)}")
     print("| mask | method | PSNR | seconds |")
     print("|---|---|---|---|")
-    for case in brain8():
+    for case in (c for c in brain8() if args.mask in c.name):
         mask = object_mask(case.reference)
 
         def row(name, x, seconds, case=case, mask=mask):
