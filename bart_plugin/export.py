@@ -25,7 +25,17 @@ step where ADMM solves, so a coarse denoiser at full strength undoes more than
 the data term restores: its schedule starts weak,
 :math:`\eta_k = \min(1, c / \sigma_k)`.
 
-WAYS
+PSNR in dB on real 8-coil data, Poisson R = 4 / Poisson R = 8 / 1-D R = 4, bundled
+prior, BART 1.0.00 (``tests/benchmarks/bart_pics.py``):
+
+    the default                                      36.09 / 33.26 / 32.33
+    BART's wavelets, best lambda in hindsight        35.11 / 32.25 / 30.95
+    PriorRecon                                       36.26 / 33.33 / 32.31
+
+Other ways, Poisson R = 8 (``--ways``, same run):
+
+    the default                                      33.26
+    ADMM, one level 0.028                            33.28
 """
 
 import json
