@@ -8,10 +8,13 @@ Run it where ``sbatch`` works and the workers can reach, such as a login node; i
 lasts as long as the command does. Jobs that are killed or end at their time limit
 cost the slice they were at. ``--show`` prints the job script and submits nothing.
 
-The same without this script, on any cluster of machines:
+The same without this script, on any cluster of machines (what malloc is told
+saves much of a slice's time, see ``sigpy_priors.cluster``):
 
     dask scheduler --port 8786                             # on one
-    OMP_NUM_THREADS=4 dask worker HOST:8786 --nthreads 1   # on each
+    export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=33554432
+    export MALLOC_TRIM_THRESHOLD_=268435456 OMP_NUM_THREADS=4
+    dask worker HOST:8786 --nthreads 1                     # on each
     sigpy-priors recon volume.h5 -o image.npy --scheduler HOST:8786
 """
 
@@ -19,6 +22,7 @@ import argparse
 import sys
 
 from sigpy_priors.cli import main as sigpy_priors
+from sigpy_priors.cluster import WORKER_ENVIRONMENT
 
 
 def make_cluster(args):
@@ -35,7 +39,8 @@ def make_cluster(args):
         queue=args.partition,
         job_extra_directives=extra + args.sbatch,
         job_script_prologue=[
-            f"export OMP_NUM_THREADS={args.cpus} OPENBLAS_NUM_THREADS={args.cpus}"
+            f"export OMP_NUM_THREADS={args.cpus} OPENBLAS_NUM_THREADS={args.cpus}",
+            *(f"export {name}={value}" for name, value in WORKER_ENVIRONMENT.items()),
         ],
         interface=args.interface,
         local_directory=args.scratch,

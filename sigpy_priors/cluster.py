@@ -11,10 +11,19 @@ import os
 import threading
 import uuid
 
-__all__ = ["connect", "map_slices"]
+__all__ = ["connect", "map_slices", "WORKER_ENVIRONMENT"]
 
 _QUEUE = 2  # slices for each thread of the cluster: one at work, one waiting
 _POLL = 1.0  # seconds after which new workers get their slices
+WORKER_ENVIRONMENT = {
+    # Dask has its workers give freed memory back at once, and glibc lets threads
+    # do so too: every image is then paid for in page faults. Measured: 585,000 of
+    # them and 3.3 s for a slice instead of 9,000 and 1.8 s.
+    "MALLOC_ARENA_MAX": 1,
+    "MALLOC_MMAP_THRESHOLD_": 1 << 25,
+    "MALLOC_TRIM_THRESHOLD_": 1 << 28,
+}
+"""dict: environment in which a worker starts that computes slices."""
 
 
 @contextlib.contextmanager
@@ -53,13 +62,19 @@ def connect(scheduler, workers=None):
         with distributed.Client(scheduler) as client:
             yield client
         return
-    cluster = distributed.LocalCluster(
-        n_workers=workers or len(os.sched_getaffinity(0)),
-        threads_per_worker=1,
-        # As without Dask: a slice may take the memory that there is.
-        memory_limit=0,
-        dashboard_address="127.0.0.1:0",
-    )
+    import dask
+
+    environment = "distributed.nanny.pre-spawn-environ"
+    with dask.config.set(
+        {environment: dask.config.get(environment) | WORKER_ENVIRONMENT}
+    ):
+        cluster = distributed.LocalCluster(
+            n_workers=workers or len(os.sched_getaffinity(0)),
+            threads_per_worker=1,
+            # As without Dask: a slice may take the memory that there is.
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+        )
     with cluster, distributed.Client(cluster) as client:
         yield client
 
