@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sigpy as sp
 import torch
+from sigpy.mri.linop import Sense
 
 from sigpy_priors import memory
 from sigpy_priors.linop import SenseNormal
@@ -109,7 +110,7 @@ def test_coils_are_halved_until_they_fit(monkeypatch, rng):
     mps = rng.standard_normal((7, 6, 8)) + 1j * rng.standard_normal((7, 6, 8))
     weights = rng.random((7, 6, 8))
     x = rng.standard_normal((6, 8)) + 0j
-    expected = sp.mri.linop.Sense(mps, weights=weights).N * x
+    expected = Sense(mps, weights=weights).N * x
     seen, apply_coils = [], SenseNormal._apply_coils
 
     def limited(self, mps, weights, x):
