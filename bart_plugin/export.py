@@ -333,6 +333,11 @@ def export(
         if sigma is not None or (slices, maps) != (1, 1):
             raise ValueError("bart sample sets sigma itself, and takes one slice.")
         torchscript = path.suffix == ".pt"
+        if not torchscript and any(getattr(m, "batch", None) for m in module.modules()):
+            raise ValueError(
+                f"{prior!r} takes batches of one size only, but bart sample draws any "
+                f"number: export it as TorchScript, with a path that ends on .pt."
+            )
         file = path if torchscript else _with_ending(path, ".pb")
         _make_folder(file)
         if torchscript:

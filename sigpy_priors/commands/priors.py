@@ -31,4 +31,8 @@ def run_info(args):
     from sigpy_priors.package import read_card
 
     card = read_card(args.name).model_dump(mode="json")
+    if card["architecture"] == "onnx":
+        from sigpy_priors.onnx.runtime import describe
+
+        card = {"runtime": describe(), **card}
     print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True).rstrip())

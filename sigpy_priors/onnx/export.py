@@ -31,6 +31,7 @@ OPSET = 20
 TOLERANCE = 1e-5
 # The denoised image may lose this much by --half or --int8, in dB.
 MAX_LOSS = 0.1
+BATCH = {0: "batch"}
 
 
 class _Padded(nn.Module):
@@ -54,14 +55,20 @@ class _Padded(nn.Module):
 def _module(prior):
     """What is written, an example, and the names of its free axes."""
     from bart_plugin.denoiser import NetworkDenoiser, as_module
+    from sigpy_priors.density import NetworkDensity
+    from sigpy_priors.onnx.density import Density
 
+    if isinstance(prior, NetworkDensity):
+        # Sizes that differ from each other, and from the widths of networks.
+        args = (0.3 * torch.randn(5, 2, 37, 51),)
+        model = prior.to("cpu", torch.float32)
+        return Density(model), args, (BATCH | {2: "height", 3: "width"},)
     made = as_module(prior)
     size = getattr(made, "mean", torch.zeros(2, 37, 51)).shape[-2:]
     args = torch.randn(2, 2, *size), torch.tensor([0.1, 0.2])
-    batch = {0: "batch"}
     if not isinstance(made, NetworkDenoiser):
-        return made, args, (batch, batch)
-    return _Padded(made), args, (batch | {2: "height", 3: "width"}, batch)
+        return made, args, (BATCH, BATCH)
+    return _Padded(made), args, (BATCH | {2: "height", 3: "width"}, BATCH)
 
 
 def _write_model(module, args, free, inputs, outputs):
@@ -140,8 +147,7 @@ def export_onnx(prior, path, half=False, int8=False):
             the name of one.
         path (str or Path): file to write.
         half (bool): compute in half precision; inputs and outputs stay float.
-        int8 (bool): convolutions of 8-bit integers, calibrated on the bundled
-            example.
+        int8 (bool): kernels of 8-bit integers; activations stay float.
 
     Returns:
         PriorCard: the card as written; its notes say the parity, and what half
@@ -154,6 +160,7 @@ def export_onnx(prior, path, half=False, int8=False):
         ImportError: naming the extra to install.
     """
     from sigpy_priors.onnx import require
+    from sigpy_priors.onnx.density import traced
     from sigpy_priors.onnx.load import with_card
 
     (onnx,) = require("onnx")
@@ -165,19 +172,21 @@ def export_onnx(prior, path, half=False, int8=False):
         raise ValueError("half and int8 are alternatives, choose one.")
     if prior.card is not None and prior.card.architecture == "onnx":
         raise ValueError(f"{prior!r} is an ONNX file already: copy it.")
-    if getattr(prior, "log_prob_channels", None) is not None:
-        raise NotImplementedError
     module, args, free = _module(prior)
-    inputs = ["x", "sigma"]
-    model = _write_model(module, args, free, inputs, ["denoised"])
+    inputs = ["x", "sigma"][: len(args)]
+    outputs = ["denoised"] if len(args) == 2 else ["log_prob", "grad_log_prob"]
+    if len(args) == 1 and (half or int8):
+        raise ValueError("a density is exported in single precision only.")
+    written = module if len(args) == 2 else traced(module, *args)
+    model = _write_model(written, args, free, inputs, outputs)
     worst = _parity(model, module, args, path)
     notes = f"ONNX opset {OPSET}; differs from torch by {worst:.0e} of the maximum."
     if half or int8:
         from sigpy_priors.onnx.quantize import loss, to_half, to_int8
 
-        smaller = to_half(model) if half else to_int8(model, prior.sigma_range)
+        smaller = (to_half if half else to_int8)(model)
         lost = loss(model, smaller, prior.sigma_range)
-        what = "half precision" if half else "int8"
+        what = "half precision" if half else "int8 kernels"
         if not max(lost.values()) < MAX_LOSS:
             table = ", ".join(f"{v:.2f} at {s:g}" for s, v in lost.items())
             raise ValueError(
@@ -200,12 +209,14 @@ def _card(prior, inputs, notes):
         "architecture": "onnx", "options": {"inputs": inputs}, "precond": "direct",
         "precond_options": {}, "package": None,
     }  # fmt: skip
+    if len(inputs) == 1:
+        how |= {"precond": None, "kind": "density"}
     if prior.card is None:
-        low, high = prior.sigma_range
-        bounds = max(low, 1e-4), min(high, 1e4)
+        if len(inputs) == 2:
+            low, high = prior.sigma_range
+            how["sigma_range"] = max(low, 1e-4), min(high, 1e4)
         return PriorCard(
-            name=type(prior).__name__, sigma_range=bounds, strength=prior.strength,
-            notes=notes, **how,
-        )  # fmt: skip
+            name=type(prior).__name__, strength=prior.strength, notes=notes, **how
+        )
     notes = f"{prior.card.notes}\n{notes}".strip()
     return prior.card.model_copy(update={**how, "notes": notes})

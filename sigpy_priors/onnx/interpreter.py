@@ -116,7 +116,10 @@ class Interpreter(nn.Module):
         types (dict): numbers of ONNX for the types of the inputs.
         unknown (list of str): operators that have no translation.
         digest (str): SHA-256 of the file.
+        shapes_are_numbers (bool): a trace holds for the traced shape alone.
     """
+
+    shapes_are_numbers = True
 
     def __init__(self, model):
         import onnx

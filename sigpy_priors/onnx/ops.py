@@ -210,6 +210,17 @@ def _(node, x, *args):
     return x, torch.ones_like(x, dtype=torch.bool)
 
 
+@op("DequantizeLinear")
+def _(node, x, scale, zero=None):
+    x, scale = tensor(node, x).to(node.like.dtype), tensor(node, scale)
+    column = [1] * x.ndim
+    if scale.ndim:
+        column[node.get("axis", 1)] = -1
+    if zero is not None:
+        x = x - tensor(node, zero).to(x.dtype).reshape(column)
+    return x * scale.reshape(column)
+
+
 @op("CumSum")
 def _(node, x, axis):
     if node.get("exclusive") or node.get("reverse"):

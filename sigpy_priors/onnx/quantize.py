@@ -1,8 +1,6 @@
 """Smaller ONNX files, and what they lose."""
 
 import logging
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
@@ -71,11 +69,25 @@ def to_half(model):
     try:
         # The noise variable goes through a logarithm and fast sines.
         blocked = ["Sin", "Cos", "Log", "Range", "Clip", "Pow", "Sqrt", "Reciprocal"]
-        return convert_float_to_float16(
+        made = convert_float_to_float16(
             _copy(model), keep_io_types=True, op_block_list=blocked
         )
     finally:
         log.setLevel(level)
+    # A value with several uses among those is cast several times by one name, and
+    # the casts come last.
+    graph = made.graph
+    waiting = {node.output[0]: node for node in graph.node}
+    known = {v.name for v in (*graph.input, *graph.initializer)} | {""}
+    del graph.value_info[:]  # types of before
+    del graph.node[:]
+    while waiting:
+        ready = [n for n in waiting.values() if known.issuperset(n.input)]
+        for node in ready:
+            graph.node.append(node)
+            known.update(node.output)
+            del waiting[node.output[0]]
+    return made
 
 
 def _copy(model):
@@ -86,36 +98,42 @@ def _copy(model):
     return copy
 
 
-def to_int8(model, sigma_range):
-    """Convolutions of 8-bit integers, calibrated on the bundled slice."""
-    from onnxruntime.quantization import (
-        CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType,
-        quantize_static,
-    )  # fmt: skip
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+def to_int8(model):
+    """Kernels of 8-bit integers with one scale for each output channel.
 
-    class Reader(CalibrationDataReader):
-        def __init__(self):
-            self.feeds = iter(
-                {"x": noisy_example(s, seed=1, size=128)[0],
-                 "sigma": np.array([s], np.float32)}
-                for s in _levels(sigma_range)
-            )  # fmt: skip
+    Activations stay float: with them in 8 bits, too, the bundled prior loses
+    0.98 dB at sigma 0.01 and 0.26 dB at 0.03.
+    """
+    from onnx import helper, numpy_helper
 
-        def get_next(self):
-            return next(self.feeds, None)
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
-        quant_pre_process(_copy(model), source, skip_symbolic_shape=True)
-        # First and last convolution touch the image itself.
-        convolutions = [n.name for n in model.graph.node if n.op_type == "Conv"]
-        quantize_static(
-            source, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            op_types_to_quantize=["Conv"], activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=[convolutions[0], convolutions[-1]],
-        )  # fmt: skip
-        from sigpy_priors.onnx.load import read_onnx
-
-        return read_onnx(target)
+    made = _copy(model)
+    graph = made.graph
+    kernels = {
+        node.input[1]: 1 if node.op_type == "ConvTranspose" else 0
+        for node in graph.node
+        if node.op_type in ("Conv", "ConvTranspose")
+    }
+    nodes, tensors = [], []
+    for tensor in graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if tensor.name not in kernels or array.size < 1000:
+            tensors.append(tensor)
+            continue
+        axis = kernels[tensor.name]
+        others = tuple(i for i in range(array.ndim) if i != axis)
+        scale = np.maximum(np.abs(array).max(others), 1e-12).astype(np.float32) / 127
+        wide = scale.reshape([-1 if i == axis else 1 for i in range(array.ndim)])
+        whole = np.round(array / wide).astype(np.int8)
+        name = tensor.name
+        tensors.append(numpy_helper.from_array(whole, f"{name}_int8"))
+        tensors.append(numpy_helper.from_array(scale, f"{name}_scale"))
+        nodes.append(
+            helper.make_node(
+                "DequantizeLinear", [f"{name}_int8", f"{name}_scale"], [name], axis=axis
+            )
+        )
+    nodes += list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(tensors)
+    graph.node.extend(nodes)
+    return made
