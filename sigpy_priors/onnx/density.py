@@ -8,6 +8,7 @@ are written as forward ones here.
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from sigpy_priors import arrays
 
@@ -69,6 +70,18 @@ def _elu_backward(grad, alpha, scale, input_scale, is_result, x):
     return grad * torch.where(x > 0, torch.full_like(x, scale), slope)
 
 
+class _PlainLinear(TorchFunctionMode):
+    """Linear layers as a product and a sum: torch's own adds its bias in place,
+    into a view, whose derivative would be full of strides."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is not nn.functional.linear:
+            return function(*args, **(kwargs or {}))
+        x, weight, bias = (*args, None)[:3]
+        out = x @ weight.t()
+        return out if bias is None else out + bias
+
+
 def traced(module, x):
     """Trace value and gradient of a density into operators that ONNX has.
 
@@ -87,10 +100,11 @@ def traced(module, x):
     table.pop(aten.constant_pad_nd.default, None)  # ONNX pads; strides it lacks
     table[aten.convolution_backward.default] = _convolution_backward
     table[aten.elu_backward.default] = _elu_backward
-    made = make_fx(
-        torch.func.functionalize(module), decomposition_table=table,
-        tracing_mode="symbolic", _allow_non_fake_inputs=True,
-    )(x)  # fmt: skip
+    with _PlainLinear():
+        made = make_fx(
+            torch.func.functionalize(module), decomposition_table=table,
+            tracing_mode="symbolic", _allow_non_fake_inputs=True,
+        )(x)  # fmt: skip
     made.graph.eliminate_dead_code()
     made.recompile()
     return made

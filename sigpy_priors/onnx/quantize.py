@@ -116,7 +116,7 @@ def to_int8(model):
     nodes, tensors = [], []
     for tensor in graph.initializer:
         array = numpy_helper.to_array(tensor)
-        if tensor.name not in kernels or array.size < 1000:
+        if tensor.name not in kernels or array.size < 64:
             tensors.append(tensor)
             continue
         axis = kernels[tensor.name]

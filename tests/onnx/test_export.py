@@ -109,7 +109,7 @@ def test_density_value_and_gradient(tmp_path, rng):
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = PixelCNN(2, (4, 6), (1, 1), 2)
+        model = PixelCNN(2, (6, 9), (1, 1), 2)
         for p in model.parameters():
             p.data.normal_(0, 0.1)
     prior = NetworkDensity(model)
