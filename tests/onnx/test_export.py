@@ -103,15 +103,33 @@ def test_a_closed_form_gaussian(tmp_path, rng):
     close(spp.load_prior(tmp_path / "g.onnx").denoise(x, 0.5), prior.denoise(x, 0.5))
 
 
-def test_density_value_and_gradient(tmp_path, rng):
-    from sigpy_priors.density import NetworkDensity
+def pixelcnn(widths):
     from sigpy_priors.models.pixelcnn import PixelCNN
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = PixelCNN(2, (6, 9), (1, 1), 2)
+        model = PixelCNN(2, widths, (1,) * len(widths), 2)
         for p in model.parameters():
             p.data.normal_(0, 0.1)
+    return model.eval().requires_grad_(False)
+
+
+def test_trace_of_a_gradient_holds_for_every_size():
+    """Strided and transposed convolutions, too."""
+    from sigpy_priors.onnx.density import Density, traced
+
+    module = Density(pixelcnn((6, 9)))
+    made = traced(module, 0.3 * torch.randn(5, 2, 37, 51))
+    for shape in ((2, 2, 24, 40), (1, 2, 15, 18)):
+        x = 0.3 * torch.randn(shape)
+        for found, wanted in zip(made(x), module(x)):
+            close(found.numpy(), wanted.numpy())
+
+
+def test_density_value_and_gradient(tmp_path, rng):
+    from sigpy_priors.density import NetworkDensity
+
+    model = pixelcnn((6,))
     prior = NetworkDensity(model)
     export_onnx(prior, tmp_path / "d.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "d.onnx")
