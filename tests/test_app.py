@@ -163,7 +163,10 @@ def test_non_cartesian(rng):
     coord = (rng.random((400, 2)) - 0.5) * np.array(SHAPE)
     x0 = prior.sample(1, seed=5)[0]
     y = Sense(mps, coord=coord)(x0)
-    x = PriorRecon(y, mps, prior, coord=coord, noise_std=1e-3, show_pbar=False).run()
+    # The signal reaches the edge of this k-space: the estimate is far too high.
+    with pytest.warns(UserWarning, match="times the estimate"):
+        app = PriorRecon(y, mps, prior, coord=coord, noise_std=1e-3, show_pbar=False)
+    x = app.run()
     assert np.linalg.norm(x - x0) < 0.15 * np.linalg.norm(x0)
 
 
