@@ -1,10 +1,11 @@
 """``bart pics -R TF:`` beside ``bart pics -R W:``, real BART, real k-space.
 
-    python tests/benchmarks/bart_pics.py [--prior brain] [--ways] [--mask NAME]
+    python tests/benchmarks/bart_pics.py [--prior brain] [--ways] [--nlinv] [--mask NAME]
 
 BART's wavelet is given the best lambda in hindsight; the prior runs with the
 defaults of ``bart_plugin.pics``. Times are those of the whole BART command.
-With ``--ways``, the ways of annealing within BART are measured too.
+With ``--ways``, the ways of annealing within BART are measured too; with
+``--nlinv``, ``nlinv`` with and without the prior, its image scaled to the reference.
 """
 
 import argparse
@@ -111,10 +112,24 @@ def ways(case, prior, bart):
     yield "FISTA, 5 calls with -W", lambda: warm_starts(case, prior, bart)
 
 
+def scaled(x, reference, mask):
+    """The multiple of x whose magnitude is nearest to the reference's."""
+    x, target = np.abs(x.reshape(reference.shape)), np.abs(reference)
+    return x * (np.vdot(x[mask], target[mask]) / np.vdot(x[mask], x[mask]))
+
+
+def joint(case, prior, bart):
+    """Name and function of ``nlinv`` without and with the prior."""
+    y = case.y[:, None]
+    yield "nlinv", lambda: bart_plugin.run("nlinv -i 9", y, outputs=2, bart=bart)[0]
+    yield "nlinv -R TF:", lambda: bart_plugin.nlinv(case.y, prior, bart=bart)[0]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prior", default="brain")
     parser.add_argument("--ways", action="store_true")
+    parser.add_argument("--nlinv", action="store_true")
     parser.add_argument("--mask", default="", help="only masks with this in their name")
     args = parser.parse_args()
     prior = spp.load_prior(args.prior)
@@ -137,6 +152,9 @@ def main():
         candidates = list(ways(case, prior, bart))
         for name, function in candidates if args.ways else candidates[:1]:
             row(f"pics -R TF:, {name}", *timed(function))
+        for name, function in joint(case, prior, bart) if args.nlinv else ():
+            x, seconds = timed(function)
+            row(name, scaled(x, case.reference, mask), seconds)
         app, seconds = timed(
             lambda: spp.app.PriorRecon(case.y, case.mps, prior, show_pbar=False).run()
         )
