@@ -14,12 +14,14 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 demo: $(BIN)/.installed
 	$(BIN)/sigpy-priors demo --out demo
 
-# The tests run real BARTs, built once into a cache outside the tree. Where that
-# is impossible they are skipped, each with a line; under CI nothing may be.
+# The tests run real BARTs, and TensorFlow, JAX and diffusers, made once in a cache
+# outside the tree. Where that is impossible they are skipped, each with a line;
+# under CI nothing may be.
 test: $(BIN)/.installed-test
 	for v in 1.0.00 0.8.00; do \
 	  $(BIN)/python -m bart_plugin build --version $$v || test -z "$$CI" || exit 1; \
 	done
+	$(BIN)/python tests/importers/environment.py
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(BIN)/.installed-test

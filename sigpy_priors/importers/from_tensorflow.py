@@ -213,12 +213,13 @@ def _elu_grad(op, dy, y):
 
 
 _HANDLERS = {
-    "Expm1": lambda op, x: op("Sub", op("Exp", x), 1),
+    # exp(x) - 1 = tanh(x/2) (exp(x) + 1) keeps its digits near 0.
+    "Expm1": lambda op, x: op(
+        "Mul", op("Tanh", op("Mul", x, 0.5)), op("Add", op("Exp", x), 1)
+    ),
     "Log1p": lambda op, x: op("Log", op("Add", x, 1)),
     "EluGrad": _elu_grad,
-    "SigmoidGrad": lambda op, y, dy: op(
-        "Mul", dy, op("Mul", y, op("Sub", 1, y))
-    ),
+    "SigmoidGrad": lambda op, y, dy: op("Mul", dy, op("Mul", y, op("Sub", 1, y))),
     "TanhGrad": lambda op, y, dy: op("Mul", dy, op("Sub", 1, op("Mul", y, y))),
     "SoftplusGrad": lambda op, dy, x: op("Mul", dy, op("Sigmoid", x)),
     "RsqrtGrad": lambda op, y, dy: op(
@@ -227,25 +228,71 @@ _HANDLERS = {
 }
 
 
-def _to_onnx(graph, inputs, outputs, job):
+def _known_shapes(definition):
+    """The graph with constants where it asks for shapes that are known.
+
+    TensorFlow writes gradients with such questions, which have no ONNX.
+    """
+    import numpy as np
     import tensorflow.compat.v1 as tf
-    import tf2onnx
+    from tensorflow.python.framework import tensor_util
+
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(definition, name="")
+    known, constants = {}, []
+    for op in graph.get_operations():
+        if op.type not in ("Shape", "ShapeN"):
+            continue
+        for i, t in enumerate(op.inputs):
+            if t.shape.is_fully_defined():
+                dtype = op.outputs[i].dtype.as_numpy_dtype
+                value = np.array(t.shape.as_list(), dtype)
+                node = tf.NodeDef(name=f"{op.name}/known_{i}", op="Const")
+                node.attr["dtype"].type = op.outputs[i].dtype.as_datatype_enum
+                node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
+                constants.append(node)
+                known[f"{op.name}:{i}"] = node.name
+                if i == 0:
+                    known[op.name] = node.name
+    for node in definition.node:
+        node.input[:] = [known.get(name, name) for name in node.input]
+    definition.node.extend(constants)
+    return definition
+
+
+def _to_onnx(graph, inputs, outputs, job):
+    import onnx
+    import tensorflow.compat.v1 as tf
+    from tf2onnx import optimizer
     from tf2onnx.tf_loader import tf_optimize
+    from tf2onnx.tfonnx import process_tf_graph
 
     sides = [list(d.values()) for d in (inputs, outputs)]
     with tf.Graph().as_default():
-        graph = tf_optimize(*sides, graph)
-    handlers = {k: _replace(f) for k, f in _HANDLERS.items()}
-    model, _ = tf2onnx.convert.from_graph_def(
-        graph, name="imported", input_names=sides[0], output_names=sides[1],
-        opset=OPSET, custom_op_handlers=handlers,
-    )  # fmt: skip
-    rename = {t: n for d in (inputs, outputs) for n, t in d.items()}
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [rename.get(n, n) for n in names]
-    for value in (*model.graph.input, *model.graph.output):
-        value.name = rename.get(value.name, value.name)
+        graph = tf_optimize(*sides, _known_shapes(graph))
+    with tf.Graph().as_default() as pruned:
+        tf.import_graph_def(graph, name="")
+        converted = process_tf_graph(
+            pruned, opset=OPSET, input_names=sides[0], output_names=sides[1],
+            custom_op_handlers={k: _replace(f) for k, f in _HANDLERS.items()},
+            tensors_to_rename={t: n for n, t in (inputs | outputs).items()},
+        )  # fmt: skip
+        # All but the search for twins, which takes minutes on thousands of nodes.
+        wanted = {
+            "transpose": optimizer.TransposeOptimizer,
+            "constants": optimizer.ConstFoldOptimizer,
+            "reshape": optimizer.ReshapeOptimizer,
+            "identity": optimizer.IdentityOptimizer,
+            "back to back": optimizer.BackToBackOptimizer,
+        }
+        converted = optimizer.optimize_graph(converted, optimizers=wanted)
+    model = converted.make_model("imported")
+    used = {n.op_type for n in model.graph.node if not n.domain}
+    if unknown := sorted(op for op in used if not onnx.defs.has(op)):
+        raise jobs.Refused(
+            f"{job['model']}: tf2onnx has nothing for {', '.join(unknown)}; if they "
+            f"belong to a gradient, leave it out with --tensors 'input,...->output'."
+        )
     (job["folder"] / "model.onnx").write_bytes(model.SerializeToString())
 
 

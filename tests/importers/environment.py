@@ -17,6 +17,7 @@ from bart_plugin.toolbox import cache
 from sigpy_priors.atomic import write_atomic
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 
 
 def home():
@@ -42,7 +43,7 @@ def python():
         sys.executable, "-m", "pip", "--python", str(interpreter), "install",
         "--quiet", "--disable-pip-version-check", "--no-compile",
         # Every version is stated, so there is nothing to resolve.
-        "--no-deps", "-r", str(REQUIREMENTS),
+        "--no-deps", "-r", str(REQUIREMENTS), "-c", str(CONSTRAINTS),
     ]  # fmt: skip
     if not done.exists():
         print("installing TensorFlow, JAX and diffusers for the tests, once", flush=True)

@@ -1,6 +1,6 @@
 """Small denoisers of JAX and Flax, as a user's own module has them.
 
-    python jax_net.py FOLDER      writes their weights there
+    python jax_net.py FOLDER      writes their weights and results there
 """
 
 import sys
@@ -91,7 +91,7 @@ def variables(rng=0):
 
 
 def main(folder):
-    """Write the weights: msgpack, safetensors and a folder of Orbax."""
+    """Write the weights, as msgpack, safetensors and by Orbax, and results."""
     import orbax.checkpoint as ocp
     from flax.serialization import to_bytes
     from flax.traverse_util import flatten_dict
@@ -103,8 +103,18 @@ def main(folder):
     flat = {".".join(map(str, k)): np.array(v) for k, v in state.items()}
     save_file(flat, folder / "nnx.safetensors")
     conv = 0.2 * jax.random.normal(jax.random.key(2), (3, 3, 2, 2))
+    weights = {"conv": conv, "smooth": binomial()}
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / "plain", {"conv": conv, "smooth": binomial()})
+        checkpointer.save(folder / "plain", weights)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 20, 28, 2)).astype(np.float32)
+    sigma = rng.uniform(0.1, 0.9, 2).astype(np.float32)
+    results = {
+        "linen": Linen().apply(variables(), x, sigma),
+        "nnx": NNX(nnx.Rngs(0))(x, sigma),
+        "plain": plain(weights, x, sigma),
+    }
+    np.savez(folder / "expected.npz", x=x, sigma=sigma, **results)
 
 
 if __name__ == "__main__":

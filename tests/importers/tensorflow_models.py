@@ -26,6 +26,12 @@ SPRECO = {
 }  # fmt: skip
 
 
+def image():
+    """A random image."""
+    x = np.random.default_rng(0).standard_normal((1, H, W, 2))
+    return x.astype(np.float32)
+
+
 def keras_net():
     """Smooths, the more the larger sigma, and adds a little of a random U-Net.
 
@@ -77,6 +83,9 @@ def spreco(folder, kind):
             output = model.default_out
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
+            x, t = image(), np.array([2 if kind == "ncsn" else 0.5])
+            y = session.run(output, {model.x: x, model.t: t})
+            np.savez(f"{folder}.npz", input_0=x, input_1=t, output_0=y)
             bart_tf.tf1_export_graph(
                 str(folder), session=session, name="net",
                 inputs=[model.x, model.t], outputs=[output], attach_gradients=False,
@@ -97,19 +106,24 @@ def frozen(path):
         )
         h = tf.nn.elu(tf.nn.conv2d(x, a, 1, "SAME"))
         h = tf.nn.softplus(tf.nn.conv2d(h, b, [1, 2, 2, 1], "SAME"))
-        loss = tf.reduce_mean(tf.tanh(h), axis=[1, 2, 3])[0]
-        tf.stack([loss, tf.zeros_like(loss)], name="output_0")
-        tf.identity(tf1.gradients(loss, x)[0], name="grad_0")
-        Path(path).write_bytes(graph.as_graph_def().SerializeToString())
+        loss = tf.reduce_mean(tf.tanh(h))
+        y = tf.stack([loss, tf.zeros_like(loss)], name="output_0")
+        grad = tf.identity(tf1.gradients(loss, x)[0], name="grad_0")
+        with tf1.Session() as session:
+            y, grad = session.run([y, grad], {x: image()})
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+        np.savez(path.with_suffix(".npz"), input_0=image(), output_0=y, grad_0=grad)
 
 
 def main(folder):
-    """Write everything."""
+    """Write everything, and beside it the results for one image."""
     folder = Path(folder)
     net = keras_net()
     net.save(folder / "net.keras")
-    net.save_weights(folder / "net.weights.h5")
     net.export(folder / "saved_model", verbose=False)
+    sigma = np.array([0.5], np.float32)
+    y = net([image(), sigma]).numpy()
+    np.savez(folder / "net.npz", x=image(), sigma=sigma, output_0=y)
     for kind in ("sde2", "ncsn"):
         spreco(folder / kind, kind)
     frozen(folder / "frozen.pb")
