@@ -1,5 +1,7 @@
 """ONNX operators in torch: convolutions, pooling, norms and resampling."""
 
+import math
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -123,7 +125,15 @@ def _(node, x, scale, bias, mean, var):
 @op("InstanceNormalization")
 def _(node, x, scale, bias):
     scale, bias = tensor(node, scale), tensor(node, bias)
-    return F.group_norm(x, x.shape[1], scale, bias, node.get("epsilon", 1e-5))
+    image = x
+    if x.ndim == 3:
+        # A group norm, flattened to (N, groups, rest). As an image again it has a
+        # mean of means, which is exact, and goes to BART's graphs.
+        rest = x.shape[2]
+        rows = next(d for d in range(math.isqrt(rest), 0, -1) if rest % d == 0)
+        image = x.reshape(*x.shape[:2], rows, rest // rows)
+    out = F.group_norm(image, x.shape[1], scale, bias, node.get("epsilon", 1e-5))
+    return out.reshape(x.shape)
 
 
 @op("GroupNormalization")
