@@ -13,6 +13,7 @@ def add_parser(commands, load):
     )
     if not load:
         return
+    from sigpy_priors import importers
     from sigpy_priors.models.precond import OUTPUTS
     from sigpy_priors.models.schedules import SCHEDULES
     from sigpy_priors.onnx.adapter import CHANNELS, LAYOUTS, SIGMAS
@@ -40,24 +41,15 @@ def add_parser(commands, load):
         "--scale", metavar="A[,B]", help="it sees A x + B of an image of magnitude 1"
     )
     p.add_argument("--sigma-range", metavar="LOW,HIGH", help="complex noise levels")
-    if _importers() is not None:
-        _importers().add_arguments(p)
+    importers.add_arguments(p)
     p.set_defaults(run=run)
-
-
-def _importers():
-    try:
-        from sigpy_priors import importers
-    except ImportError:
-        importers = None
-
-    return importers
 
 
 def run(args):
     """Turn the model into ONNX where it is not, then probe it and write the prior."""
     import tempfile
 
+    from sigpy_priors import importers
     from sigpy_priors.importing import import_onnx
 
     fields = ("inputs", "channels", "layout", "parametrization", "schedule", "sigma",
@@ -70,7 +62,7 @@ def run(args):
         source = Path(args.model)
         if source.suffix != ".onnx":
             source = Path(folder) / "model.onnx"
-            importers = _importers()
-            importers.convert(args.model, source, **importers.options(args))
+            options = importers.options(args)
+            importers.convert(args.model, source, show=print, **options)
         import_onnx(source, args.out, **told)
     print(f"wrote {args.out}: sigpy-priors info {args.out}")

@@ -17,6 +17,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 OPSET = 17
 
 
+# First parts of BART's names.
+_ROLES = ("input", "output", "grad")
+
 # Each reader returns a graph of constants and two mappings, of inputs and
 # outputs: name in the ONNX file -> tensor in the graph.
 
@@ -95,7 +98,9 @@ def _tensors(job, graph, names):
     if job["tensors"]:
         told = [side.split(",") for side in job["tensors"].split("->")]
         if len(told) != 2:
-            raise jobs.Refused(f"tensors {job['tensors']!r}: expected input,...->output.")
+            raise jobs.Refused(
+                f"tensors {job['tensors']!r}: expected input,...->output,..."
+            )
         inputs, outputs = ({_plain(t): _tensor(t) for t in s} for s in told)
     else:
         names = {n: f"{n}:0" for n in nodes if n.split("_")[0] in _ROLES} | names
@@ -114,9 +119,6 @@ def _tensors(job, graph, names):
             f"are {', '.join(placeholders[:8]) or 'none'}."
         )
     return inputs, outputs
-
-
-_ROLES = ("input", "output", "grad")
 
 
 def _tensor(name):

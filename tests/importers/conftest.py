@@ -82,7 +82,8 @@ def convert(tmp_path, frameworks):
     from sigpy_priors import importers
 
     def run(model, **options):
-        out = importers.convert(model, tmp_path / "o.onnx", **{"python": frameworks} | options)
+        options = {"python": frameworks} | options
+        out = importers.convert(model, tmp_path / "o.onnx", **options)
         session = ort.InferenceSession(str(out))
         return session, session.get_modelmeta().custom_metadata_map
 

@@ -46,7 +46,7 @@ def python():
         "--no-deps", "-r", str(REQUIREMENTS), "-c", str(CONSTRAINTS),
     ]  # fmt: skip
     if not done.exists():
-        print("installing TensorFlow, JAX and diffusers for the tests, once", flush=True)
+        print("installing TensorFlow, JAX and diffusers for the tests", flush=True)
         for command in ([sys.executable, "-m", "venv", "--without-pip", folder], pip):
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True)

@@ -20,9 +20,9 @@ H, W = 24, 32
 SPRECO = {
     "nr_filters": 4, "nonlinearity": "elu", "affine_x": False, "data_chns": 2,
     "seed": 1, "batch_size": 1, "input_shape": [H, W, 2], "fourier_scale": 16,
-    "attention": False, "body": "small", "reduce_mean": False, "N": 1000, "sigma_min": 0.01,
-    "sigma_max": 1.0, "nr_levels": 5, "begin_sigma": 1.0, "end_sigma": 0.01,
-    "anneal_power": 2,
+    "attention": False, "body": "small", "reduce_mean": False, "N": 1000,
+    "sigma_min": 0.01, "sigma_max": 1.0, "nr_levels": 5, "begin_sigma": 1.0,
+    "end_sigma": 0.01, "anneal_power": 2,
 }  # fmt: skip
 
 

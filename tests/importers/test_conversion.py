@@ -38,7 +38,11 @@ def test_detect_by_the_prefix_of_a_checkpoint(tmp_path):
 
 @pytest.mark.parametrize(
     "name, message",
-    [("nothing.pt", "no such file"), ("a.doc", "unknown kind"), ("empty", "no SavedModel")],
+    [
+        ("nothing.pt", "no such file"),
+        ("a.doc", "unknown kind"),
+        ("empty", "no SavedModel"),
+    ],
 )
 def test_unknown_models(name, message, tmp_path):
     (tmp_path / "a.doc").touch()
