@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bart_plugin import contract, toolbox
-from bart_plugin.command import BartError, run
+from bart_plugin.runner import BartError, run
 from bart_plugin.protobuf import GraphError
 
 __all__ = ["Finding", "examine", "table"]

@@ -6,7 +6,7 @@ import sigpy.mri as mr
 
 import bart_plugin
 from bart_plugin import toolbox
-from bart_plugin.command import run
+from bart_plugin.runner import run
 from bart_plugin.export import CG_ITER, RHO, default_schedule, export
 from sigpy_priors.bartfista import BartPics
 from sigpy_priors.gaussian import GaussianPrior

@@ -23,8 +23,9 @@ from bart_plugin import toolbox
 from bart_plugin.contract import image_shape
 from bart_plugin.denoiser import as_module
 from bart_plugin.export import (
-    FISTA_ANNEALING, FISTA_STRENGTH, annealed, default_schedule, prox_graph,
+    FISTA_ANNEALING, FISTA_STRENGTH, annealed, default_schedule,
 )  # fmt: skip
+from bart_plugin.graphs import prox_graph
 from sigpy_priors.metrics import object_mask, psnr
 
 LAMDAS = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3e-2)
