@@ -135,6 +135,7 @@ def convert(
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         result = _run(name, python, job, folder)
+        _fold(folder / "model.onnx")
         parity = _compare(folder, source)
         write_atomic(out_onnx, lambda tmp: _finish(folder, tmp, source, result, parity))
     if show is not None:
@@ -174,6 +175,21 @@ def _run(name, python, job, folder):
     if "failed" in result:
         raise ConversionError(f"{name} cannot convert the model: {result['failed']}")
     return result
+
+
+def _fold(path):
+    """Compute what depends on weights alone, such as kernels that are turned.
+
+    It also takes away loops that TorchScript leaves over from checking shapes.
+    """
+    from sigpy_priors.onnx import require
+
+    onnx, optimizer = require("onnx", "onnxscript.optimizer")
+    largest = 2**26  # elements; the default is meant for shapes only
+    model = optimizer.optimize(
+        onnx.load(str(path)), input_size_limit=largest, output_size_limit=largest
+    )
+    onnx.save(model, str(path))
 
 
 def _compare(folder, source):

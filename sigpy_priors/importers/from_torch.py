@@ -99,14 +99,6 @@ def _is_torchscript(path):
         return any(n.endswith("constants.pkl") for n in archive.namelist())
 
 
-def _tidy(path):
-    """Take away what scripts leave over: loops that only checked shapes."""
-    import onnx
-    from onnxscript import optimizer
-
-    onnx.save(optimizer.optimize(onnx.load(path)), path)
-
-
 def export(model, inputs, job):
     """Write model.onnx and check.npz of a network; other scripts use it too."""
     import torch
@@ -124,7 +116,6 @@ def export(model, inputs, job):
         torch.onnx.export(
             model, example, path, dynamo=False, dynamic_axes=axes, **options
         )
-        _tidy(path)
     else:
         torch.onnx.export(
             model, example, dynamo=True, verbose=False,
