@@ -28,6 +28,7 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python tests/benchmarks/recon.py
 	$(BIN)/python tests/benchmarks/denoise.py
 	$(BIN)/python tests/benchmarks/prox.py
+	$(BIN)/python tests/benchmarks/density.py
 	$(BIN)/python tests/benchmarks/backends.py
 	$(BIN)/python tests/benchmarks/bart_pics.py
 	$(BIN)/python tests/benchmarks/posterior.py
