@@ -19,6 +19,7 @@ saves much of a slice's time, see ``sigpy_priors.cluster``):
 """
 
 import argparse
+import signal
 import sys
 
 from sigpy_priors.cli import main as sigpy_priors
@@ -27,8 +28,11 @@ from sigpy_priors.cluster import WORKER_ENVIRONMENT
 
 def make_cluster(args):
     """A scheduler here; its workers are SLURM jobs of one process each."""
+    # dask_jobqueue makes Ctrl-C exit without a word; ours keeps what is done.
+    handler = signal.getsignal(signal.SIGINT)
     from dask_jobqueue import SLURMCluster
 
+    signal.signal(signal.SIGINT, handler)
     extra = ["--gres=gpu:1"] if args.gpu else []
     return SLURMCluster(
         cores=1,  # slices at a time in a job
