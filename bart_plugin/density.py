@@ -43,9 +43,7 @@ class DensityLoss(nn.Module):
         self.peak = float(peak)
 
     def forward(self, x):
-        x = self.peak * x
-        if self.model.channels == 1:
-            x = arrays.magnitude(x)
+        x = arrays.density_channels(self.peak * x, self.model.channels)
         return -self.model(x).sum() / (math.log(2) * x.numel())
 
 

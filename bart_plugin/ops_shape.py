@@ -220,34 +220,18 @@ def _reduce(g, out, x, dims, keepdim, tf, **attrs):
     return g.stored(name, out.shape, out.dtype)
 
 
-@op("sum")
-def _(g, out, x, dims=None, keepdim=False, **kwargs):
-    return _reduce(g, out, x, dims, keepdim, "Sum")
+def _reduction(tf):
+    def handler(g, out, x, dims=None, keepdim=False, **kwargs):
+        return _reduce(g, out, x, dims, keepdim, tf)
+
+    return handler
 
 
-@op("mean")
-def _(g, out, x, dims=None, keepdim=False, **kwargs):
-    return _reduce(g, out, x, dims, keepdim, "Mean")
-
-
-@op("amax")
-def _(g, out, x, dims=None, keepdim=False):
-    return _reduce(g, out, x, dims, keepdim, "Max")
-
-
-@op("amin")
-def _(g, out, x, dims=None, keepdim=False):
-    return _reduce(g, out, x, dims, keepdim, "Min")
-
-
-@op("any")
-def _(g, out, x, dims=None, keepdim=False):
-    return _reduce(g, out, x, dims, keepdim, "Any")
-
-
-@op("all")
-def _(g, out, x, dims=None, keepdim=False):
-    return _reduce(g, out, x, dims, keepdim, "All")
+_REDUCE = {
+    "sum": "Sum", "mean": "Mean", "amax": "Max", "amin": "Min", "any": "Any",
+    "all": "All",
+}  # fmt: skip
+OPS.update({name: _reduction(tf) for name, tf in _REDUCE.items()})
 
 
 def _variance(g, out, x, dims, correction, keepdim):

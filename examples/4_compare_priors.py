@@ -132,7 +132,8 @@ def main(argv=None):
             images |= dict(in_bart(y, mps, priors, score))
         rows[name] = {title: score(x) for title, x in images.items()}
         first = first or (name, {t: fit(x) for t, x in images.items()})
-    print("| PSNR / dB | " + " | ".join(rows) + " |\n|---" * 1 + "|---" * len(rows) + "|")
+    print("| PSNR / dB | " + " | ".join(rows) + " |")
+    print("|---" * (1 + len(rows)) + "|")
     for title in next(iter(rows.values())):
         cells = " | ".join(f"{row[title]:.2f}" for row in rows.values())
         print(f"| {title} | {cells} |")

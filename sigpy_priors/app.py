@@ -202,7 +202,10 @@ class PriorRecon(sp.app.LinearLeastSquares):
         first = max(_SIGMA_FIRST, last)
         self.sigmas = np.geomspace(first, last, self.max_iter)
         self.alg = HalfQuadraticSplitting(
-            partial(self.problem.prox, max_iter=_CG_ITER), self.proxg, self.x, (nominal / self.sigmas) ** 2
+            partial(self.problem.prox, max_iter=_CG_ITER),
+            self.proxg,
+            self.x,
+            (nominal / self.sigmas) ** 2,
         )
 
     def _summarize(self):

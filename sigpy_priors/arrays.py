@@ -21,7 +21,7 @@ __all__ = [
     "on_stream_of",
     "to_channels",
     "from_channels",
-    "magnitude",
+    "density_channels",
     "pad_to_multiple",
 ]
 
@@ -113,11 +113,19 @@ def from_channels(x):
     return torch.view_as_complex(x.permute(0, 2, 3, 1).contiguous())
 
 
-def magnitude(channels):
-    """Magnitude (N, 1, H, W) of real channels (N, 2, H, W).
+def density_channels(channels, count):
+    """What a density of ``count`` real numbers a pixel sees of (N, 2, H, W).
 
-    Its gradient at zero is zero, where that of a plain square root is NaN.
+    Args:
+        channels (torch.Tensor): real and imaginary part.
+        count (int): 2 for these themselves, 1 for the magnitude.
+
+    Returns:
+        torch.Tensor: (N, count, H, W). The gradient of the magnitude at zero is
+        zero, where that of a plain square root is NaN.
     """
+    if count == 2:
+        return channels
     return channels.square().sum(dim=1, keepdim=True).clamp_min(1e-24).sqrt()
 
 

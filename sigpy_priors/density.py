@@ -120,8 +120,7 @@ class NetworkDensity(TorchModel, DensityPrior):
         import torch
 
         model = self.to(channels.device, channels.dtype)
-        if model.channels == 1:
-            channels = arrays.magnitude(channels)
+        channels = arrays.density_channels(channels, model.channels)
         self.evaluations += len(channels)
         channels = channels.contiguous(memory_format=torch.channels_last)
         return model(channels).double().sum(dim=(1, 2))

@@ -6,10 +6,13 @@ for BART are wanted, node by node in torch (``interpreter.py``, ``ops.py``,
 ``ops_nn.py``). ``adapter.py`` goes between a network's conventions and ours.
 """
 
+import contextlib
+import logging
+
 from sigpy_priors.onnx.export import export_onnx
 from sigpy_priors.onnx.load import load_onnx
 
-__all__ = ["export_onnx", "load_onnx", "require"]
+__all__ = ["export_onnx", "load_onnx", "quiet", "require"]
 
 
 def require(*names):
@@ -33,3 +36,19 @@ def require(*names):
             f"ONNX files need {' and '.join(names)} ({e}): "
             f"pip install 'sigpy-priors[onnx]'."
         ) from e
+
+
+@contextlib.contextmanager
+def quiet(name):
+    """Only errors from a logger, for the time of a ``with``.
+
+    Args:
+        name (str): the logger.
+    """
+    log = logging.getLogger(name)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

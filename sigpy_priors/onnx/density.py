@@ -31,7 +31,7 @@ class Density(nn.Module):
 
     def total(self, x):
         """Log-density summed over the batch, and that of each image."""
-        z = arrays.magnitude(x) if self.model.channels == 1 else x
+        z = arrays.density_channels(x, self.model.channels)
         each = self.model(z).sum(dim=(1, 2))
         return each.sum(), each
 

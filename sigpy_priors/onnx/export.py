@@ -15,7 +15,6 @@ Of a density prior ``x`` alone goes in; ``log_prob`` (batch,), in nats, and
 ``grad_log_prob``, its gradient over ``x``, come out.
 """
 
-import logging
 import warnings
 from pathlib import Path
 
@@ -73,23 +72,17 @@ def _module(prior):
 
 def _write_model(module, args, free, inputs, outputs):
     """``torch.onnx.export`` without its chatter and its notes on every node."""
-    from sigpy_priors.onnx import require
+    from sigpy_priors.onnx import quiet, require
 
     require("onnx", "onnxscript", "onnxruntime")
     dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(module.eval(), args, dynamic_shapes=dynamic)
-            model = torch.onnx.export(
-                program, args, dynamo=True, input_names=inputs, output_names=outputs,
-                opset_version=OPSET, verbose=False,
-            ).model_proto  # fmt: skip
-    finally:
-        log.setLevel(level)
+    with quiet("torch.onnx"), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(module.eval(), args, dynamic_shapes=dynamic)
+        model = torch.onnx.export(
+            program, args, dynamo=True, input_names=inputs, output_names=outputs,
+            opset_version=OPSET, verbose=False,
+        ).model_proto  # fmt: skip
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info,
                  *graph.initializer):  # fmt: skip

@@ -1,7 +1,5 @@
 """Smaller ONNX files, and what they lose."""
 
-import logging
-
 import numpy as np
 
 __all__ = ["to_half", "to_int8", "loss", "noisy_example", "LEVELS"]
@@ -63,17 +61,14 @@ def to_half(model):
     """Weights and computation in half precision, inputs and outputs float."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    log = logging.getLogger("onnxruntime.transformers.float16")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        # The noise variable goes through a logarithm and fast sines.
-        blocked = ["Sin", "Cos", "Log", "Range", "Clip", "Pow", "Sqrt", "Reciprocal"]
+    from sigpy_priors.onnx import quiet
+
+    # The noise variable goes through a logarithm and fast sines.
+    blocked = ["Sin", "Cos", "Log", "Range", "Clip", "Pow", "Sqrt", "Reciprocal"]
+    with quiet("onnxruntime.transformers.float16"):
         made = convert_float_to_float16(
             _copy(model), keep_io_types=True, op_block_list=blocked
         )
-    finally:
-        log.setLevel(level)
     # A value with several uses among those is cast several times by one name, and
     # the casts come last.
     graph = made.graph

@@ -110,8 +110,7 @@ class DensityObjective(Objective):
     def _images(self, x, noise, sigma):
         """What the density is of: noisy images on the grid of its values."""
         x = x + noise * (sigma / 2**0.5)[:, None, None, None]
-        if self.net.channels == 1:
-            x = arrays.magnitude(x)
+        x = arrays.density_channels(x, self.net.channels)
         return self.net.mixture.quantize(x)
 
     def loss(self, model, x, noise, sigma):

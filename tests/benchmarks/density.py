@@ -24,8 +24,7 @@ def contenders(prior, shape):
     reg = spp.prox.LogPriorReg(shape, prior, 0.5)
     model = prior.to(torch.device("cpu"), torch.float32)
     channels = arrays.to_channels(torch.from_numpy(x)[None])
-    if model.channels == 1:
-        channels = arrays.magnitude(channels)
+    channels = arrays.density_channels(channels, model.channels)
     channels = channels.contiguous(memory_format=torch.channels_last)
 
     def gradient():

@@ -74,7 +74,7 @@ def test_the_density_is_of_noisy_images_on_the_grid(config):
     x = torch.full((3, 2, 16, 16), 0.5)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     images = objective._images(x, noise, torch.full((3,), 0.05))
-    clean = arrays.magnitude(x) if objective.net.channels == 1 else x
+    clean = arrays.density_channels(x, objective.net.channels)
     assert images.shape == clean.shape
     # Noise of the complex level 0.05 is 0.05 / sqrt 2 in every real number.
     assert (images - clean).std().item() == pytest.approx(0.05 / 2**0.5, rel=0.05)
