@@ -1,8 +1,8 @@
 """onnxruntime as the CPU backend of network priors.
 
 Measured beside torch with channels last (``tests/benchmarks/backends.py``) it is
-the faster of the two on CPUs. The network is exported once, which takes some
-seconds, and kept in the cache by the digest of its weights; small networks are
+the faster of the two on CPUs. The network is exported once, which takes a
+second, and kept in the cache by the digest of its weights; small networks are
 not worth that. What onnxruntime cannot do, derivatives, traces and double
 precision, torch does.
 """
@@ -21,7 +21,7 @@ __all__ = ["Fast", "accelerate", "worthwhile"]
 
 # Fewer weights than this are as well served by torch.
 MIN_WEIGHTS = 1_000_000
-_NEEDS = ("onnx", "onnxruntime", "onnxscript")
+_NEEDS = ("onnx", "onnxruntime")
 
 
 def worthwhile(prior):

@@ -68,6 +68,35 @@ def test_the_file_in_any_runtime(tiny, exported, rng):
     close(y[0, 0] + 1j * y[0, 1], tiny.denoise(x[0, 0] + 1j * x[0, 1], 0.2))
 
 
+def test_where_torch_cannot_export_by_running(tiny, tmp_path, monkeypatch, rng):
+    """The slower way gives the same prior, with the same names."""
+
+    def gone(*args):
+        raise TypeError("export() got an unexpected keyword argument 'dynamo'")
+
+    monkeypatch.setattr("sigpy_priors.onnx.export._by_running", gone)
+    export_onnx(tiny, tmp_path / "x.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "x.onnx")
+    free = {i.name: i.shape for i in session.get_inputs()}
+    assert free == {"x": ["batch", 2, "height", "width"], "sigma": ["batch"]}
+    x = (rng.standard_normal((21, 30)) + 0j).astype(np.complex64)
+    close(spp.load_prior(tmp_path / "x.onnx").denoise(x, 0.1), tiny.denoise(x, 0.1))
+
+
+def test_a_file_that_computes_something_else_is_refused(tiny, tmp_path, monkeypatch):
+    from sigpy_priors.onnx import export
+
+    other = torch.nn.Module()
+    other.forward = lambda x, sigma: 1.0001 * x + 0 * sigma[0]
+    for way in ("_by_running", "_by_symbols"):
+        right = getattr(export, way)
+        wrong = lambda module, *args, right=right: right(other, *args)
+        monkeypatch.setattr(export, way, wrong)
+    with pytest.raises(ValueError, match="differ by .* cannot be exported"):
+        export_onnx(tiny, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_nothing_of_this_machine_is_in_the_file(exported):
     data = exported.read_bytes()
     assert b".py" not in data and b"/home" not in data and b"/root" not in data
