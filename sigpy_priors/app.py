@@ -165,20 +165,25 @@ class PriorRecon(sp.app.LinearLeastSquares):
     def _prior_value(self, x):
         r""":math:`-\lambda \log p(x / s)`; SigPy asks once for every objective."""
         value = 0.0
-        if isinstance(self.prior, DensityPrior):
+        if self.solver == "LBFGS":  # which has been there, so the network need not
+            value = self.alg.objective - self._data_value(self.A(x) - self.y)
+        elif isinstance(self.prior, DensityPrior):
             value = -self.proxg.lamda * float(self.prior.log_prob(x / self.scale).sum())
         self.prior_values.append(value)
         return value
+
+    def _data_value(self, resid):
+        value = np.array([0.5 * float(sp.get_array_module(resid).linalg.norm(resid)) ** 2])
+        if self.comm is not None:  # every process has some of the coils
+            self.comm.allreduce(value)
+        return float(value[0])
 
     def _objective_and_grad(self, x):
         value, ascent = self.prior.log_prob_and_grad(x / self.scale)
         lamda = self.proxg.lamda
         resid = self.A(x) - self.y
-        data = np.array([0.5 * float(sp.get_array_module(x).linalg.norm(resid)) ** 2])
-        if self.comm is not None:  # every process has some of the coils
-            self.comm.allreduce(data)
         grad = self.A.H(resid) - lamda / self.scale * ascent
-        return float(data[0]) - lamda * float(value.sum()), grad
+        return self._data_value(resid) - lamda * float(value.sum()), grad
 
     def run(self):
         """Reconstruct.
