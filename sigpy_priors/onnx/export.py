@@ -93,11 +93,8 @@ def _by_running(module, args, free, inputs, outputs):
 def _by_symbols(module, args, free, inputs, outputs):
     """A graph by ``torch.export``, which follows sizes as symbols: ten seconds."""
     from sigpy_priors.onnx import require
-    from sigpy_priors.onnx.density import Density, traced
 
     require("onnxscript")
-    if isinstance(module, Density):
-        module = traced(module, *args)
     dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
     program = torch.export.export(module, args, dynamic_shapes=dynamic)
     model = torch.onnx.export(
@@ -115,18 +112,22 @@ def _write_model(module, args, free, inputs, outputs, what):
     do without it: where it fails, or its graph does not hold, symbols are used.
     """
     from sigpy_priors.onnx import quiet
-    from sigpy_priors.onnx.density import Density
+    from sigpy_priors.onnx.density import Plain
+    from sigpy_priors.onnx.gradient import add_gradient
 
-    ways = [_by_symbols] if isinstance(module, Density) else [_by_running, _by_symbols]
-    for way in ways:
+    for way in (_by_running, _by_symbols):
         try:
-            with quiet("torch.onnx"), warnings.catch_warnings(), torch.no_grad():
+            with (
+                quiet("torch.onnx"), warnings.catch_warnings(), torch.no_grad(), Plain()
+            ):  # fmt: skip
                 warnings.simplefilter("ignore")
-                model = way(module.eval(), args, free, inputs, outputs)
+                model = way(module.eval(), args, free, inputs, outputs[:1])
+            if len(outputs) > 1:
+                add_gradient(model, inputs[0], *outputs)
             worst = _parity(model, module, args, what)
             break
         except Exception:
-            if way is ways[-1]:
+            if way is _by_symbols:
                 raise
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info,
@@ -158,6 +159,7 @@ def _parity(model, module, args, what):
 
     session = open_session(model.SerializeToString())
     exact = copy.deepcopy(module).double()
+    exact = getattr(exact, "with_gradient", exact)
     x, *sigma = args
     cases = [args]
     if all(not isinstance(n, int) for n in session.get_inputs()[0].shape[2:]):
