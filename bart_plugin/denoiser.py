@@ -16,7 +16,7 @@ _MAX_MODES = 4096
 
 
 class NetworkDenoiser(nn.Module):
-    """What :class:`sigpy_priors.prior.NetworkPrior` computes."""
+    """What :class:`sigpy_priors.network.NetworkPrior` computes."""
 
     def __init__(self, prior):
         super().__init__()

@@ -11,7 +11,7 @@ import numpy as np
 import sigpy as sp
 
 import sigpy_priors as spp
-from sigpy_priors.demo import example
+from sigpy_priors.example import example
 from sigpy_priors.metrics import psnr
 
 

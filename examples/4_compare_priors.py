@@ -16,7 +16,7 @@ import sigpy as sp
 import sigpy.mri as mr
 
 import sigpy_priors as spp
-from sigpy_priors.demo import NOISE_STD, example
+from sigpy_priors.example import NOISE_STD, example
 from sigpy_priors.metrics import object_mask, psnr
 from sigpy_priors.plot import compare
 

@@ -15,7 +15,7 @@ import bart_plugin
 import sigpy_priors
 from bart_plugin.export import CG_ITER, RHO, default_schedule
 from sigpy_priors.bartfista import BartPics
-from sigpy_priors.demo import example, undersample
+from sigpy_priors.example import example, undersample
 from sigpy_priors.metrics import psnr
 
 

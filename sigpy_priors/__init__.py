@@ -17,7 +17,7 @@ _NAMES = {
     "Prior": "prior",
     "DenoiserPrior": "prior",
     "DensityPrior": "prior",
-    "NetworkPrior": "prior",
+    "NetworkPrior": "network",
     "GaussianPrior": "gaussian",
     "GaussianMixturePrior": "gaussian",
     "PriorCard": "card",

@@ -8,7 +8,8 @@ states: only with noise does its gradient lead from a bad image to a good one.
 """
 
 from sigpy_priors import arrays
-from sigpy_priors.prior import DensityPrior, TorchModel
+from sigpy_priors.network import TorchModel
+from sigpy_priors.prior import DensityPrior
 
 __all__ = ["NetworkDensity"]
 

@@ -126,15 +126,17 @@ def load_prior(name, runtime="auto"):
 
     Raises:
         ValueError: if there is no such file, it is damaged, of another format
-            or version, its architecture is not installed, or card and
-            weights do not belong together.
+            or version, its architecture is not installed, card and weights do
+            not belong together, or the runtime is unknown.
     """
     import torch
 
     from sigpy_priors.models import build_model
     from sigpy_priors.density import NetworkDensity
-    from sigpy_priors.prior import NetworkPrior
+    from sigpy_priors.network import NetworkPrior
 
+    if runtime not in ("auto", "torch"):
+        raise ValueError(f"runtime must be 'auto' or 'torch', got {runtime!r}.")
     path = bundled().get(str(name), name)
     if Path(path).suffix == ".onnx":
         from sigpy_priors.onnx.load import load_onnx
@@ -163,4 +165,8 @@ def load_prior(name, runtime="auto"):
         ) from e
     if card.kind == "density":
         return NetworkDensity(model, card)
-    return NetworkPrior(model, card, runtime=runtime)
+    if runtime == "torch":
+        return NetworkPrior(model, card)
+    from sigpy_priors.onnx.backend import accelerate
+
+    return NetworkPrior(model, card, accelerate=accelerate)

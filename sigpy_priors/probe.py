@@ -121,7 +121,7 @@ class _Remember:
 
 def _images(size):
     """Clean images: smooth phase, and none. Channels (2, 2, H, W)."""
-    from sigpy_priors.demo import example
+    from sigpy_priors.example import example
 
     image, _ = example(num_coils=1)
     start = [max(n - m, 0) // 2 for n, m in zip(image.shape, size)]

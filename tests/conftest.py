@@ -58,7 +58,7 @@ def brain_slice():
     """
     import sigpy as sp
 
-    from sigpy_priors.demo import example
+    from sigpy_priors.example import example
 
     image, mps = example(num_coils=4)
     mps = mps[:, 2::4, 2::4]

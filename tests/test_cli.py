@@ -16,7 +16,7 @@ from sigpy_priors import metrics
 from sigpy_priors.app import PriorRecon
 from sigpy_priors.cfl import read_cfl
 from sigpy_priors.cli import main
-from sigpy_priors.demo import undersample
+from sigpy_priors.example import undersample
 from sigpy_priors.gaussian import GaussianPrior
 from sigpy_priors.maps import estimate_maps
 

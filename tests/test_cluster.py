@@ -13,7 +13,7 @@ import worker_log
 
 from sigpy_priors import cluster
 from sigpy_priors.cli import main
-from sigpy_priors.demo import undersample
+from sigpy_priors.example import undersample
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")

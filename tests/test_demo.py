@@ -6,11 +6,12 @@ import sigpy as sp
 from sigpy.mri.app import L1WaveletRecon
 
 from sigpy_priors import demo, load_prior, metrics
+from sigpy_priors.example import NOISE_STD, example, undersample
 from sigpy_priors.cli import main
 
 
 def test_example_is_an_image_with_phase_and_maps():
-    image, mps = demo.example()
+    image, mps = example()
     assert image.shape == (256, 256) and mps.shape == (8, 256, 256)
     assert image.dtype == mps.dtype == np.complex64
     assert metrics.peak(image) == pytest.approx(1)
@@ -18,14 +19,14 @@ def test_example_is_an_image_with_phase_and_maps():
     # The phase must matter: its range is wide and it is smooth.
     phase = image[np.abs(image) > 0.2]
     assert abs(np.mean(phase / np.abs(phase))) < 0.7
-    again, _ = demo.example()
+    again, _ = example()
     np.testing.assert_array_equal(again, image)
 
 
 @pytest.mark.parametrize("accel", [4, 8])
 def test_undersampling(accel, brain_slice):
-    image, mps = demo.example()
-    y = demo.undersample(image, mps, accel)
+    image, mps = example()
+    y = undersample(image, mps, accel)
     mask = np.abs(y).sum(axis=0) > 0
     assert y.dtype == np.complex64
     assert 1 / mask.mean() == pytest.approx(accel, rel=0.05)
@@ -33,7 +34,7 @@ def test_undersampling(accel, brain_slice):
     ideal = sp.fft(mps * image, axes=(-2, -1)) * mask
     noise = (y - ideal)[:, mask]
     assert np.sqrt(np.mean(np.abs(noise) ** 2)) == pytest.approx(
-        demo.NOISE_STD, rel=0.02
+        NOISE_STD, rel=0.02
     )
 
 
@@ -63,8 +64,8 @@ def test_command(tmp_path, tiny_prior_file, monkeypatch):
 @pytest.mark.parametrize("accel", [4, 8])
 def test_wavelet_lamda_is_the_best_in_hindsight(accel):
     """The comparison in the demo is fair: no neighbour on the grid does better."""
-    image, mps = demo.example()
-    y = demo.undersample(image, mps, accel)
+    image, mps = example()
+    y = undersample(image, mps, accel)
     grid = [1e-3, 2e-3, 3e-3, 5e-3, 1e-2]
     psnr = {
         lamda: metrics.psnr(L1WaveletRecon(y, mps, lamda, show_pbar=False).run(), image)

@@ -11,7 +11,7 @@ import sigpy as sp
 
 from sigpy_priors import arrays, load_prior
 from sigpy_priors.app import PosteriorSampling, PriorRecon
-from sigpy_priors.demo import undersample
+from sigpy_priors.example import undersample
 
 
 @pytest.fixture

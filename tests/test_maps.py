@@ -5,7 +5,7 @@ import pytest
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
-from sigpy_priors.demo import undersample
+from sigpy_priors.example import undersample
 from sigpy_priors.maps import estimate_maps
 from sigpy_priors.metrics import object_mask
 

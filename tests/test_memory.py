@@ -10,7 +10,7 @@ from sigpy_priors import memory
 from sigpy_priors.linop import SenseNormal
 from sigpy_priors.models.precond import EDM
 from sigpy_priors.models.unet import UNet
-from sigpy_priors.prior import NetworkPrior
+from sigpy_priors.network import NetworkPrior
 
 
 class Limited(torch.nn.Module):

@@ -8,7 +8,7 @@ from torch import nn
 
 from sigpy_priors.models.precond import EDM, Direct
 from sigpy_priors.models.unet import UNet
-from sigpy_priors.prior import NetworkPrior
+from sigpy_priors.network import NetworkPrior
 from sigpy_priors.testing import check_prior
 
 

@@ -202,7 +202,7 @@ def process(args, compute, names):
 
 def _load(name, precision):
     import sigpy_priors
-    from sigpy_priors.prior import NetworkPrior
+    from sigpy_priors.network import NetworkPrior
 
     prior = sigpy_priors.load_prior(name)
     if precision == "full":

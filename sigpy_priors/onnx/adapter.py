@@ -3,7 +3,7 @@
 From the inside out: :class:`Call` is the network as :mod:`models.precond` knows
 networks, ``net(z, c)`` of images (B, C, H, W) and a noise variable (B,); a
 preconditioning makes it a denoiser; :class:`Foreign` goes from the two channels
-and the noise per channel of :class:`sigpy_priors.prior.NetworkPrior` to the
+and the noise per channel of :class:`sigpy_priors.network.NetworkPrior` to the
 channels, noise level and scale of that denoiser.
 """
 
@@ -189,7 +189,7 @@ def build_foreign(module, options, precond, precond_options):
         precond_options (mapping): its options.
 
     Returns:
-        Foreign: model for :class:`sigpy_priors.prior.NetworkPrior`.
+        Foreign: model for :class:`sigpy_priors.network.NetworkPrior`.
 
     Raises:
         ValueError: for values that are not known, or do not fit the file.

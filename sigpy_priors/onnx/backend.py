@@ -17,14 +17,14 @@ from torch import nn
 
 from sigpy_priors.onnx.runtime import is_plain, open_session, providers
 
-__all__ = ["Fast", "accelerate", "worthwhile"]
+__all__ = ["Fast", "accelerate"]
 
 # Fewer weights than this are as well served by torch.
 MIN_WEIGHTS = 1_000_000
 _NEEDS = ("onnx", "onnxruntime")
 
 
-def worthwhile(prior):
+def _worthwhile(prior):
     """Whether onnxruntime is here and the network large enough for it."""
     from importlib.util import find_spec
 
@@ -68,8 +68,11 @@ def accelerate(prior, model):
         model (Precond): its network on the CPU in single precision.
 
     Returns:
-        Module: called as ``model``; that itself if the export fails.
+        Module: called as ``model``; that itself if onnxruntime is not
+        installed, the network too small for it, or the export fails.
     """
+    if not _worthwhile(prior):
+        return model
     try:
         return Fast(model, _cached(prior))
     except Exception as e:

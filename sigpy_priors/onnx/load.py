@@ -124,7 +124,7 @@ def load_onnx(path):
     """
     from sigpy_priors.onnx.adapter import build_foreign
     from sigpy_priors.onnx.runtime import OnnxModule
-    from sigpy_priors.prior import NetworkPrior
+    from sigpy_priors.network import NetworkPrior
 
     model = read_onnx(path)
     card = card_of(model, path)

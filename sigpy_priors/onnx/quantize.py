@@ -18,7 +18,7 @@ def noisy_example(sigma, seed=0, size=None):
     Returns:
         tuple: noisy and clean image, (1, 2, H, W), single precision.
     """
-    from sigpy_priors.demo import example
+    from sigpy_priors.example import example
 
     clean, _ = example(num_coils=1)
     if size is not None:

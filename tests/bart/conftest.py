@@ -66,7 +66,7 @@ def net_prior():
     import torch
 
     from sigpy_priors.models import build_model
-    from sigpy_priors.prior import NetworkPrior
+    from sigpy_priors.network import NetworkPrior
 
     spec = {
         "architecture": "unet",

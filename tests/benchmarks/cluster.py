@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np  # noqa: E402
 
 from sigpy_priors import cluster, load_prior  # noqa: E402
-from sigpy_priors.demo import example, undersample  # noqa: E402
+from sigpy_priors.example import example, undersample  # noqa: E402
 
 WORKERS = 2
 

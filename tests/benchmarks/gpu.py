@@ -20,8 +20,8 @@ import torch
 
 import sigpy_priors as spp
 from sigpy_priors.app import PosteriorSampling, PriorRecon
-from sigpy_priors.demo import example, undersample
-from sigpy_priors.prior import PRECISIONS
+from sigpy_priors.example import example, undersample
+from sigpy_priors.network import PRECISIONS
 
 SIGMA = 0.1
 

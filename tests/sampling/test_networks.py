@@ -6,7 +6,7 @@ import torch
 
 from sampling_oracle import NOISE, SIZE
 from sigpy_priors.models.precond import EDM, VP, Score
-from sigpy_priors.prior import NetworkPrior
+from sigpy_priors.network import NetworkPrior
 from sigpy_priors.samplers import METHODS
 
 

@@ -1,0 +1,176 @@
+"""Networks as priors: devices, precision, padding, and chunks that fit."""
+
+import contextlib
+from functools import partial
+
+from sigpy_priors import arrays, memory
+from sigpy_priors.prior import DenoiserPrior
+
+__all__ = ["TorchModel", "NetworkPrior", "PRECISIONS"]
+
+PRECISIONS = ("full", "tf32", "bfloat16")
+_ANY = 1 << 30  # images: as many as fit
+
+
+class TorchModel:
+    """A torch module in evaluation mode, on every device that asks for it.
+
+    Args:
+        model (Module): the network.
+    """
+
+    def __init__(self, model):
+        self.model = model.eval().requires_grad_(False)
+        self._copies = {}
+
+    def to(self, device, dtype):
+        """The network on a device, in a real precision; copies are kept."""
+        import copy
+
+        import torch
+
+        key = (torch.device(device), dtype)
+        if key not in self._copies:
+            model = copy.deepcopy(self.model).to(device=device, dtype=dtype)
+            # Measured: convolutions run fastest with the channels last.
+            self._copies[key] = model.to(memory_format=torch.channels_last)
+        return self._copies[key]
+
+
+class NetworkPrior(TorchModel, DenoiserPrior):
+    """A torch network of two real channels as a prior over complex images.
+
+    Here, and nowhere else, the complex sigma becomes sigma / sqrt(2) per
+    channel, and images are padded to the network's multiple. Batches that do
+    not fit into memory go through the network in chunks.
+
+    Args:
+        model (Precond): denoiser of (N, 2, H, W) and per-channel sigma (N,).
+        card (PriorCard or None): what it was trained on.
+        sigma_range (tuple of float or None): trained complex noise levels;
+            default from the card.
+        accelerate (function or None): maps this prior and its network on the
+            CPU in single precision to one that computes the same faster, such
+            as :func:`sigpy_priors.onnx.backend.accelerate`.
+        precision (str): "full" computes in that of the image; "tf32" lets a
+            GPU round the factors of its products to 10 bits; "bfloat16"
+            computes in it wherever torch's autocast holds that safe. The
+            image keeps its own precision.
+        compile (bool): compile the network for each shape of a batch, on a
+            GPU to a CUDA graph: worth its minutes for many calls of one shape.
+            Like bfloat16, this is done by torch alone.
+
+    Raises:
+        ValueError: if the precision is unknown.
+    """
+
+    def __init__(
+        self,
+        model,
+        card=None,
+        sigma_range=None,
+        accelerate=None,
+        precision="full",
+        compile=False,
+    ):
+        super().__init__(model)
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}."
+            )
+        self.accelerate = accelerate
+        self.precision, self.compile = precision, compile
+        self._compiled = {}
+        self._chunk = {}  # images that fit together, by their shape and device
+        self.card = card
+        if card is not None:
+            self.strength = card.strength
+            sigma_range = sigma_range or card.sigma_range
+        if sigma_range is not None:
+            self.sigma_range = tuple(sigma_range)
+
+    def to(self, device, dtype):
+        """The network on a device, in a real precision; copies are kept."""
+        import torch
+
+        key = (torch.device(device), dtype)
+        new = key not in self._copies
+        model = super().to(device, dtype)
+        by_torch = self.compile or self.precision == "bfloat16"
+        here = key == (torch.device("cpu"), torch.float32)
+        if new and here and self.accelerate and not by_torch:
+            self._copies[key] = self.accelerate(self, model)
+        return self._copies[key]
+
+    def with_options(self, precision="full", compile=False):
+        """The same network, computed in another way.
+
+        Args:
+            precision (str), compile (bool): as in the constructor.
+
+        Returns:
+            NetworkPrior: shares the weights.
+        """
+        prior = NetworkPrior(
+            self.model, self.card, self.sigma_range, self.accelerate, precision, compile
+        )
+        prior.strength = self.strength
+        return prior
+
+    def _runner(self, device, dtype):
+        import torch
+
+        model = self.to(device, dtype)
+        if not self.compile:
+            return model
+        key = (device, dtype)
+        if key not in self._compiled:
+            mode = "reduce-overhead" if device.type == "cuda" else "default"
+            self._compiled[key] = torch.compile(model, dynamic=False, mode=mode)
+        return self._compiled[key]
+
+    def _denoise(self, x, sigma):
+        import torch
+
+        # With a gradient all of the batch is kept for it: chunks save nothing.
+        if len(x) == 1 or torch.is_grad_enabled():
+            return self._network(x, sigma)
+        key = (x.device, x.dtype, x.shape[1:])
+        if key not in self._chunk:
+            one = partial(self._network, x[:1], sigma[:1])
+            self._chunk[key] = memory.fitting(one, x.get_device(), _ANY)
+        out, self._chunk[key] = memory.in_chunks(
+            self._network, (x, sigma), self._chunk[key]
+        )
+        return out[0] if len(out) == 1 else torch.cat(out)
+
+    def _network(self, x, sigma):
+        import torch
+
+        real = x.real.dtype if self.precision == "full" else torch.float32
+        model = self._runner(x.device, real)
+        channels = arrays.pad_to_multiple(
+            arrays.to_channels(x).to(real), getattr(self.model, "stride", 1)
+        ).contiguous(memory_format=torch.channels_last)
+        with _computing(self.precision, x.device):
+            out = model(channels, (sigma / 2**0.5).to(real))
+        if self.compile:
+            out = out.clone()  # a CUDA graph writes its next result there
+        out = out[..., : x.shape[-2], : x.shape[-1]].to(x.real.dtype)
+        return arrays.from_channels(out)
+
+
+@contextlib.contextmanager
+def _computing(precision, device):
+    """Have torch compute in this way; a backward pass follows its own settings."""
+    import torch
+
+    with contextlib.ExitStack() as stack:
+        if precision == "bfloat16":
+            stack.enter_context(torch.autocast(device.type, torch.bfloat16))
+        if device.type == "cuda":
+            for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+                before = backend.allow_tf32
+                backend.allow_tf32 = precision == "tf32"
+                stack.callback(setattr, backend, "allow_tf32", before)
+        yield
