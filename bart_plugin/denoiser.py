@@ -70,7 +70,9 @@ def as_module(prior):
         TypeError: if the prior is neither a network nor a Gaussian.
         ValueError: if a Gaussian is too large to be written as a matrix.
     """
-    if isinstance(getattr(prior, "model", None), nn.Module):
+    if hasattr(prior, "sigma_range") and isinstance(
+        getattr(prior, "model", None), nn.Module
+    ):
         made = NetworkDenoiser(prior)
     elif len(getattr(prior, "components", ())) == 1:
         size = prior.components[0].modes.values.numel()

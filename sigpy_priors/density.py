@@ -7,29 +7,46 @@ The density is that of images with complex noise of the level that its card
 states: only with noise does its gradient lead from a bad image to a good one.
 """
 
+import abc
+
 from sigpy_priors import arrays
 from sigpy_priors.network import TorchModel
 from sigpy_priors.prior import DensityPrior
 
-__all__ = ["NetworkDensity"]
+__all__ = ["ChannelDensity", "NetworkDensity"]
 
 
-class NetworkDensity(TorchModel, DensityPrior):
-    """A torch network with an exact likelihood as a prior.
+class ChannelDensity(TorchModel, DensityPrior):
+    """Abstract: a density computed by torch from real and imaginary part.
+
+    Subclasses implement ``_nats`` and may implement ``_nats_and_grad``.
 
     Args:
-        model (Module): log-probability in nats of every pixel (N, H, W) of
-            channels (N, C, H, W), with an attribute ``channels``, as
-            :class:`sigpy_priors.models.pixelcnn.PixelCNN`.
+        model (Module): what computes it.
+        numbers (int): real numbers of a pixel that it is a density of.
         card (PriorCard or None): what it was trained on.
     """
 
-    def __init__(self, model, card=None):
+    def __init__(self, model, numbers, card=None):
         super().__init__(model)
-        self.numbers = model.channels
+        self.numbers = numbers
         self.card = card
         if card is not None:
             self.strength = card.strength
+
+    @abc.abstractmethod
+    def _nats(self, channels):
+        """Log-probability, float64, of tensors (N, 2, H, W)."""
+
+    def _nats_and_grad(self, channels):
+        """The same, and its gradient over the channels."""
+        import torch
+
+        with torch.enable_grad():
+            channels = channels.requires_grad_(True)
+            value = self._nats(channels)
+            (grad,) = torch.autograd.grad(value.sum(), channels)
+        return value.detach(), grad
 
     def log_prob(self, x):
         """Log-probability of the image on the network's grid of values, in nats.
@@ -62,16 +79,11 @@ class NetworkDensity(TorchModel, DensityPrior):
         Returns:
             tuple: arrays as of :meth:`log_prob` and :meth:`grad_log_prob`.
         """
-        import torch
-
         with arrays.on_stream_of(x):
             z = self._tensor(x).detach()
-            with torch.enable_grad():
-                channels = arrays.to_channels(self._flat(z)).requires_grad_(True)
-                value = self._nats(channels)
-                (grad,) = torch.autograd.grad(value.sum(), channels)
+            value, grad = self._nats_and_grad(arrays.to_channels(self._flat(z)))
             return (
-                arrays.from_torch(value.detach().reshape(z.shape[:-2]), x),
+                arrays.from_torch(value.reshape(z.shape[:-2]), x),
                 arrays.from_torch(arrays.from_channels(grad).reshape(z.shape), x),
             )
 
@@ -86,6 +98,33 @@ class NetworkDensity(TorchModel, DensityPrior):
             array: like ``x``.
         """
         return self.log_prob_and_grad(x)[1]
+
+    def _tensor(self, x):
+        import torch
+
+        self._check(x)
+        z = arrays.to_torch(x)
+        if not torch.isfinite(torch.view_as_real(z.resolve_conj())).all():
+            raise ValueError(f"{self!r}: the image has NaN or infinite values.")
+        return z
+
+    @staticmethod
+    def _flat(z):
+        return z.reshape((-1,) + z.shape[-2:])
+
+
+class NetworkDensity(ChannelDensity):
+    """A torch network with an exact likelihood as a prior.
+
+    Args:
+        model (Module): log-probability in nats of every pixel (N, H, W) of
+            channels (N, C, H, W), with an attribute ``channels``, as
+            :class:`sigpy_priors.models.pixelcnn.PixelCNN`.
+        card (PriorCard or None): what it was trained on.
+    """
+
+    def __init__(self, model, card=None):
+        super().__init__(model, model.channels, card)
 
     def sample(self, shape, n=1, seed=0, show_pbar=True):
         """Draw images from the prior, pixel after pixel.
@@ -117,7 +156,6 @@ class NetworkDensity(TorchModel, DensityPrior):
         return arrays.from_channels(channels).numpy()
 
     def _nats(self, channels):
-        """Log-probability of tensors (N, 2, H, W)."""
         import torch
 
         model = self.to(channels.device, channels.dtype)
@@ -125,16 +163,3 @@ class NetworkDensity(TorchModel, DensityPrior):
         self.evaluations += len(channels)
         channels = channels.contiguous(memory_format=torch.channels_last)
         return model(channels).double().sum(dim=(1, 2))
-
-    def _tensor(self, x):
-        import torch
-
-        self._check(x)
-        z = arrays.to_torch(x)
-        if not torch.isfinite(torch.view_as_real(z.resolve_conj())).all():
-            raise ValueError(f"{self!r}: the image has NaN or infinite values.")
-        return z
-
-    @staticmethod
-    def _flat(z):
-        return z.reshape((-1,) + z.shape[-2:])

@@ -51,28 +51,15 @@ def _names(module, inputs, path):
     return names
 
 
-def _scale(scale):
-    if scale is None:
-        return None
-    if isinstance(scale, str):
-        scale = [float(v) for v in scale.split(",")]
-    scale = (scale,) if isinstance(scale, (int, float)) else tuple(scale)
-    scale = (*map(float, scale), 0.0)[:2] if len(scale) == 1 else tuple(scale)
-    if len(scale) != 2 or not scale[0] > 0:
-        raise ValueError(f"scale: expected a or a,b with a > 0, got {scale}.")
-    return scale
-
-
 def _schedule(schedule):
     """A name, numbers, or a file of either."""
+    from sigpy_priors.models.schedules import make_schedule
+
     if isinstance(schedule, str) and schedule.endswith(".json"):
         schedule = json.loads(Path(schedule).read_text())
     if isinstance(schedule, (list, tuple)):
         schedule = {"sigmas": list(schedule)}
-    if schedule is not None:
-        from sigpy_priors.models.schedules import make_schedule
-
-        make_schedule(schedule)
+    make_schedule(schedule)
     return schedule
 
 
@@ -119,6 +106,7 @@ def import_onnx(
     """
     from sigpy_priors.atomic import write_atomic
     from sigpy_priors.card import PriorCard
+    from sigpy_priors.onnx.adapter import parse_scale
     from sigpy_priors.onnx.load import read_onnx, with_card
     from sigpy_priors.onnx.runtime import OnnxModule
     from sigpy_priors.probe import probe
@@ -136,8 +124,11 @@ def import_onnx(
         "schedule": schedule, "sigma": sigma, "scale": scale,
     }  # fmt: skip
     told = {k: hints.get(k) if v is None else v for k, v in told.items()}
-    told |= {"schedule": _schedule(told["schedule"]), "scale": _scale(told["scale"])}
     told = {k: v for k, v in told.items() if v is not None}
+    if "schedule" in told:
+        told["schedule"] = _schedule(told["schedule"])
+    if "scale" in told:
+        told["scale"] = parse_scale(told["scale"])
     try:
         found = probe(module, names, told)
     except ValueError as e:

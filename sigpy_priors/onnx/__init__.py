@@ -3,8 +3,8 @@
 ``export.py`` writes files (``gradient.py`` the derivative of a density), ``load.py``
 makes priors of them. A file runs in onnxruntime (``runtime.py``) or, where
 derivatives, double precision or a trace for BART are wanted, node by node in torch
-(``interpreter.py``, ``ops.py``, ``ops_nn.py``). ``adapter.py`` goes between a
-network's conventions and ours.
+(``interpreter.py``, ``ops*.py``). ``adapter.py`` goes between a network's conventions
+and ours.
 """
 
 import contextlib

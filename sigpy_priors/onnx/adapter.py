@@ -7,11 +7,14 @@ and the noise per channel of :class:`sigpy_priors.network.NetworkPrior` to the
 channels, noise level and scale of that denoiser.
 """
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["CHANNELS", "LAYOUTS", "SIGMAS", "Call", "Foreign", "build_foreign"]
+__all__ = [
+    "CHANNELS", "LAYOUTS", "SIGMAS", "Call", "Foreign", "build_foreign", "parse_scale",
+]  # fmt: skip
 
 CHANNELS = ("re,im", "im,re", "complex", "mag", "real")
 LAYOUTS = ("NCHW", "NHWC")
@@ -178,6 +181,28 @@ class Foreign(nn.Module):
         return (self.denoiser(y, self.factor * self.gain * sigma) - self.offset) / self.gain
 
 
+def parse_scale(scale):
+    """A network's scale in whatever form it is stated.
+
+    Args:
+        scale (float, sequence of float or str): a or (a, b), "a" or "a,b".
+
+    Returns:
+        tuple of float: (a, b).
+
+    Raises:
+        ValueError: if it is none of these, or a is not positive.
+    """
+    parts = scale.split(",") if isinstance(scale, str) else np.atleast_1d(scale)
+    try:
+        a, b = map(float, (*parts, 0.0)[: max(len(parts), 2)])
+        if a > 0:
+            return a, b
+    except ValueError:
+        pass
+    raise ValueError(f"scale: expected a or a,b with a > 0, got {scale}.")
+
+
 def build_foreign(module, options, precond, precond_options):
     """The network that a card with architecture "onnx" describes.
 
@@ -219,11 +244,7 @@ def build_foreign(module, options, precond, precond_options):
         module, names[0], names[1] if len(names) == 2 else None, options["layout"],
         options["channels"] == "complex", options["output"],
     )  # fmt: skip
-    scale = options["scale"]
-    scale = (scale, 0) if isinstance(scale, (int, float)) else tuple(scale)
-    if len(scale) != 2 or not scale[0] > 0:
-        raise ValueError(f"scale must be a or (a, b) with a > 0, got {scale}.")
     return Foreign(
         build_precond(call, precond, precond_options), options["channels"],
-        options["sigma"], scale, options["stride"],
+        options["sigma"], parse_scale(options["scale"]), options["stride"],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Densities for an export: value and gradient, and functions that ONNX lacks."""
+"""Densities in ONNX: what is exported, and files as priors."""
 
 import torch
 from torch import nn
@@ -6,8 +6,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from sigpy_priors import arrays
+from sigpy_priors.density import ChannelDensity
 
-__all__ = ["Density", "Plain"]
+__all__ = ["Density", "OnnxDensity", "Plain"]
 
 
 class Density(nn.Module):
@@ -47,3 +48,37 @@ class Plain(TorchFunctionMode):
             # The logarithm of a sigmoid is that of zero far below.
             return -F.softplus(-args[0])
         return function(*args, **(kwargs or {}))
+
+
+class OnnxDensity(ChannelDensity):
+    """A density in an ONNX file as a prior; its gradient comes with its value.
+
+    It runs through onnxruntime, and node by node in torch where that cannot:
+    in double precision, or where torch is to differentiate.
+
+    Args:
+        module (OnnxModule): of channels (N, 2, H, W); its outputs are the
+            log-density (N,) in nats and the gradient, like the channels.
+        card (PriorCard): what the density is and was trained on.
+
+    Raises:
+        ValueError: if the file has other inputs or outputs.
+    """
+
+    def __init__(self, module, card):
+        if len(module.inputs) != 1 or module.outputs != ["log_prob", "grad_log_prob"]:
+            raise ValueError(
+                f"expected an image as input and the outputs log_prob and "
+                f"grad_log_prob, got {', '.join(module.inputs)} and "
+                f"{', '.join(module.outputs)}: take the .safetensors file of this prior."
+            )
+        super().__init__(module, card.options.get("numbers", 2), card)
+
+    def _nats(self, channels):
+        return self._nats_and_grad(channels)[0]
+
+    def _nats_and_grad(self, channels):
+        model = self.to(channels.device, channels.dtype)
+        self.evaluations += len(channels)
+        value, grad = model(channels)
+        return value.double(), grad

@@ -256,6 +256,7 @@ def _card(prior, inputs, notes):
     }  # fmt: skip
     if len(inputs) == 1:
         how |= {"precond": None, "kind": "density"}
+        how["options"]["numbers"] = prior.numbers
     if prior.card is None:
         if len(inputs) == 2:
             low, high = prior.sigma_range

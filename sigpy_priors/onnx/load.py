@@ -116,22 +116,23 @@ def load_onnx(path):
         path (str or Path): written by ``export onnx`` or ``import``.
 
     Returns:
-        NetworkPrior: which runs in onnxruntime where it can.
+        NetworkPrior or OnnxDensity: which runs in onnxruntime where it can.
 
     Raises:
         ValueError: if the file is not whole, has no card, or its operators or
             inputs cannot be used.
     """
     from sigpy_priors.onnx.adapter import build_foreign
+    from sigpy_priors.onnx.density import OnnxDensity
     from sigpy_priors.onnx.runtime import OnnxModule
     from sigpy_priors.network import NetworkPrior
 
     model = read_onnx(path)
     card = card_of(model, path)
-    if card.architecture != "onnx" or card.kind != "denoiser":
+    if card.architecture != "onnx":
         raise ValueError(
-            f"{path}: a {card.kind} prior with architecture {card.architecture!r}; "
-            f"here only denoisers in ONNX are loaded, take the .safetensors file."
+            f"{path}: its card says architecture {card.architecture!r}, not 'onnx': "
+            f"take the .safetensors file, or export that again."
         )
     if card.weights_sha256 != _digest(model):
         raise ValueError(
@@ -140,8 +141,11 @@ def load_onnx(path):
         )
     spec = json.loads(card.model_dump_json())
     try:
+        module = OnnxModule(model)
+        if card.kind == "density":
+            return OnnxDensity(module, card)
         foreign = build_foreign(
-            OnnxModule(model), spec["options"], spec["precond"], spec["precond_options"]
+            module, spec["options"], spec["precond"], spec["precond_options"]
         )
     except (KeyError, ValueError) as e:
         raise ValueError(f"{path}: {e}") from e

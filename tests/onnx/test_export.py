@@ -132,36 +132,6 @@ def test_a_closed_form_gaussian(tmp_path, rng):
     close(spp.load_prior(tmp_path / "g.onnx").denoise(x, 0.5), prior.denoise(x, 0.5))
 
 
-def pixelcnn(widths):
-    from sigpy_priors.models.pixelcnn import PixelCNN
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = PixelCNN(2, widths, (1,) * len(widths), 2)
-        for p in model.parameters():
-            p.data.normal_(0, 0.1)
-    return model.eval().requires_grad_(False)
-
-
-def test_density_value_and_gradient(tmp_path, rng):
-    from sigpy_priors.density import NetworkDensity
-
-    model = pixelcnn((6,))
-    prior = NetworkDensity(model)
-    export_onnx(prior, tmp_path / "d.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "d.onnx")
-    for shape in ((1, 2, 18, 23), (3, 2, 16, 12)):
-        x = 0.3 * rng.standard_normal(shape).astype(np.float32)
-        value, slope = session.run(["log_prob", "grad_log_prob"], {"x": x})
-        z = x[:, 0] + 1j * x[:, 1]
-        close(value, prior.log_prob(z))
-        close(slope[:, 0] + 1j * slope[:, 1], prior.grad_log_prob(z))
-    with pytest.raises(ValueError, match="only denoisers in ONNX are loaded"):
-        spp.load_prior(tmp_path / "d.onnx")
-    with pytest.raises(ValueError, match="single precision only"):
-        export_onnx(prior, tmp_path / "d.onnx", half=True)
-
-
 @pytest.mark.parametrize("smaller", [to_half, to_int8])
 def test_smaller_files(exported, smaller):
     """Valid, smaller, and nearly the same; the exact figures are in the README."""

@@ -101,6 +101,8 @@ def test_a_network_that_does_not_denoise_is_refused(tmp_path):
         ({"inputs": "y"}, "expected the image"),
         ({"schedule": "quadratic"}, "unknown schedule 'quadratic'"),
         ({"scale": "0"}, "a > 0"),
+        ({"scale": "1,2,3"}, "expected a or a,b"),
+        ({"scale": "two"}, "expected a or a,b"),
         ({"channels": "rgb"}, "channels must be one of re,im"),
         ({"inputs": ["x"]}, "inputs sigma would be left"),
     ],
