@@ -2,9 +2,11 @@
 # make test   the whole test suite
 # make bench  what is measured, not asserted: tests/benchmarks
 #
-# Needs git, make and python >= 3.11 with venv; PYTHON chooses the interpreter.
+# Needs git, make and python >= 3.11 with venv; PYTHON chooses the interpreter, JOBS
+# how many processes test side by side (2 GB of memory each), ARGS what pytest is told.
 
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 PINS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
@@ -22,7 +24,7 @@ test: $(BIN)/.installed-test
 	  $(BIN)/python -m bart_plugin build --version $$v || test -z "$$CI" || exit 1; \
 	done
 	$(BIN)/python tests/importers/environment.py
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: $(BIN)/.installed-test
 	$(BIN)/python tests/benchmarks/recon.py

@@ -5,8 +5,9 @@ import os
 import signal
 from pathlib import Path
 
-# Before numpy and torch start their threads: tests are small, cores are few.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Before numpy and torch start their threads: tests are small, and those of two
+# processes run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
