@@ -15,14 +15,18 @@ import sigpy as sp
 
 from sigpy_priors import arrays
 
-__all__ = ["Denoiser", "DataTerm", "Noise", "conjugate_gradient", "inner"]
+__all__ = ["Denoiser", "DataTerm", "Noise", "conjugate_gradient", "flat", "inner"]
+
+
+def flat(x):
+    """Every sample as one vector of real numbers, (N, 2 n): a view if it can be."""
+    xp = sp.get_array_module(x)
+    return xp.ascontiguousarray(x).view(x.real.dtype).reshape(len(x), -1)
 
 
 def inner(a, b):
     """Real inner product of every sample, shaped to multiply the samples."""
-    xp = sp.get_array_module(a)
-    axes = tuple(range(1, a.ndim))
-    out = (xp.conj(a) * b).real.sum(axis=axes)
+    out = flat(a)[:, None] @ flat(b)[..., None]
     return out.reshape((-1,) + (1,) * (a.ndim - 1))
 
 

@@ -76,7 +76,7 @@ def allot(products, steps):
     Returns:
         list of int: products for every level; their sum is ``products``.
     """
-    share = np.linspace(1, 0, steps, endpoint=False) ** 1.5
+    share = np.linspace(1, 0, steps, endpoint=False) ** 3
     edges = np.rint(products * np.cumsum(share) / share.sum()).astype(int)
     return np.diff(edges, prepend=0).tolist()
 
@@ -98,7 +98,7 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
         sigmas (sequence of float): falling noise levels; where modes are
             chosen first, their number and the last one count.
         products (int): Jacobian products in all.
-        capacity (int): Jacobian products to keep for each sample, three
+        capacity (int): Jacobian products to keep for each sample, two
             images each. Dropping any costs accuracy.
 
     Returns:
@@ -110,7 +110,7 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
     candidates = _candidates(data, products + len(sigmas))
     if candidates:
         x = choose(denoiser, data, noise, _MODE_SIGMA, candidates, _MODE_STEPS)
-        last = min(sigmas[-1], _MODE_SIGMA / 4)
+        last = min(sigmas[-1], _MODE_SIGMA / 20)
         sigmas = np.geomspace(_MODE_SIGMA, last, _MODE_STEPS).tolist()
         products = unknowns(data)
     else:
@@ -118,7 +118,7 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
         # Where there are data, the start need not forget them.
         x = data.prox(0 * z, sigmas[0]) + sigmas[0] * z
     counts = iter(allot(products, len(sigmas)))
-    space = Subspace(data, capacity)
+    space = Subspace(data, min(capacity, max(products, 1)))
 
     def estimate(x, sigma):
         """Mean of the clean image given x and the data."""
