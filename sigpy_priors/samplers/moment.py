@@ -76,7 +76,7 @@ def allot(products, steps):
     Returns:
         list of int: products for every level; their sum is ``products``.
     """
-    share = np.linspace(1, 0, steps, endpoint=False) ** 3
+    share = np.linspace(1, 0, steps, endpoint=False) ** 1.5
     edges = np.rint(products * np.cumsum(share) / share.sum()).astype(int)
     return np.diff(edges, prepend=0).tolist()
 

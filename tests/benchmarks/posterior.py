@@ -4,7 +4,7 @@
     python tests/benchmarks/posterior.py gaussian --methods mmps,bart
     python tests/benchmarks/posterior.py noncartesian
     python tests/benchmarks/posterior.py mixture
-    python tests/benchmarks/posterior.py cost [--size 256] [--count 2]
+    python tests/benchmarks/posterior.py cost [--size 256] [--samples 1,2,5,10]
 
 The prior is CN(m, C) on an ellipse with a smooth phase: a power-law spectrum,
 multiplied with a contrast that varies over the image, so that C is dense and
@@ -21,10 +21,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import sigpy as sp
 import sigpy.mri as mr
+import torch
 
 from sigpy_priors.gaussian import GaussianMixturePrior, GaussianPrior
 from sigpy_priors.sampling import PosteriorSampling
-from sigpy_priors.samplers import METHODS
+from sigpy_priors.samplers import METHODS, Denoiser
 from sigpy_priors.statistics import interval
 
 SAMPLES = 16
@@ -217,22 +218,47 @@ def run_mixture(args):
                   f"evaluations {app.evaluations:.0f}", flush=True)
 
 
-def timed(function, repeats=5):
-    """Median seconds of a call, after a first one."""
+def seconds_of(function, repeats=3):
+    """Median seconds that this process computes for a call, after a first one."""
     seconds = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return float(np.median(seconds[1:]))
+
+
+def cost_of(app, image):
+    """Wall seconds of a run, its overhead, and what a network and A^H A cost.
+
+    The overhead is over network evaluations and operator calls, each at what
+    it takes alone, in the same batch, before and after the run. It is
+    measured in processor time, which other processes disturb less.
+    """
+    batch = np.stack([image] * app.chunk_size)
+    denoiser = Denoiser(app.prior)
+    _, pullback = denoiser.linearize(batch, 0.1)
+    parts = [
+        lambda: denoiser.linearize(batch, 0.1),
+        lambda: pullback(batch),
+        lambda: app.data.normal(batch),
+    ]
+    alone = [np.array([seconds_of(f) for f in parts])]
+    start = time.perf_counter(), time.process_time()
+    app.run()
+    total, spent = time.perf_counter() - start[0], time.process_time() - start[1]
+    # Of one run only: the operator's count starts anew with it.
+    counts = [app._denoiser.forwards, app._denoiser.vjps, app.data.normals]
+    alone.append(np.array([seconds_of(f) for f in parts]))
+    alone = np.mean(alone, 0) / len(batch)
+    return total, spent / float(alone @ counts) - 1, alone
 
 
 def run_cost(args):
     """Time beyond network evaluations and operator calls, bundled prior."""
     from sigpy_priors import load_prior
-    from sigpy_priors.samplers.core import Denoiser
 
-    n, count, rng = args.size, min(args.count, 16), np.random.default_rng(0)
+    n, rng = args.size, np.random.default_rng(0)
     prior = load_prior("brain")
     mps = mr.birdcage_maps((8, n, n)).astype(np.complex64)
     mps /= np.maximum(sp.rss(mps, axes=(0,)), 1e-6)
@@ -240,27 +266,19 @@ def run_cost(args):
     x = sp.util.resize(sp.shepp_logan((n, n)), (n, n)).astype(np.complex64)
     noise = NOISE * complex_normal(rng, mps.shape)
     y = (mask * (sp.fft(mps * x, axes=(-2, -1)) + noise)).astype(np.complex64)
-    for samples in sorted({1, count}):
-        app = PosteriorSampling(
-            y, mps, prior, samples, weights=mask, show_pbar=False, chunk_size=samples
-        )
-        batch = np.stack([x] * samples)
-        denoiser = Denoiser(prior)
-        app.data.normal(batch)
-        _, pullback = denoiser.linearize(batch, 0.1)
-        forward = timed(lambda: denoiser.linearize(batch, 0.1))
-        vjp = timed(lambda: pullback(batch))
-        normal = timed(lambda: app.data.normal(batch))
-        start = time.perf_counter()
-        app.run()
-        total = time.perf_counter() - start
-        spent = app._denoiser.forwards * forward + app._denoiser.vjps * vjp
-        spent = (spent + app.data.normals * normal) / samples
+    print(f"{n}x{n}, 8 coils, {torch.get_num_threads()} threads, {prior!r}")
+    print("| samples | seconds | for each | overhead | D | Jacobian | A^H A |")
+    print("|---|---|---|---|---|---|---|")
+    for count in map(int, args.samples.split(",")):
+        rounds = []
+        for _ in range(args.rounds):
+            app = PosteriorSampling(y, mps, prior, count, weights=mask, show_pbar=False)
+            rounds.append(cost_of(app, x))
+        total, overhead = (float(np.median([r[i] for r in rounds])) for i in (0, 1))
+        one, product, normal = np.median([r[2] for r in rounds], axis=0)
         print(
-            f"{samples} samples of {n}x{n}, 8 coils: {total:.1f} s, "
-            f"{total / samples:.1f} s a sample; overhead {total / spent - 1:.1%} over "
-            f"forward {forward:.2f} s, Jacobian product {vjp:.2f} s, A^H A {normal:.3f} s",
-            flush=True,
+            f"| {count} | {total:.1f} | {total / count:.1f} | {overhead:.1%} "
+            f"| {one:.3f} | {product:.3f} | {normal:.4f} |", flush=True,
         )
 
 
@@ -273,8 +291,12 @@ def main():
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--samples", default="1,4", help="of cost, several")
+    parser.add_argument("--rounds", type=int, default=1, help="of cost")
+    parser.add_argument("--threads", type=int, default=1, help="of cost")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     if args.what == "mixture":
         run_mixture(args)
     elif args.what == "cost":
