@@ -15,7 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 OPSET = 17
-
+# Nodes from which on it takes a minute to move transposes to where they cancel;
+# onnxruntime does so itself.
+LARGE = 1000
 
 # First parts of BART's names.
 _ROLES = ("input", "output", "grad")
@@ -177,31 +179,26 @@ def _frozen(job):
 # tf2onnx does not know these; each is a few operators of ONNX.
 
 
-def _op(ctx, node, kind, inputs, **attr):
-    return ctx.make_node(
-        kind, inputs, attr=attr, shapes=[ctx.get_shape(node.output[0])],
-        dtypes=[ctx.get_dtype(node.output[0])],
-    ).output[0]  # fmt: skip
-
-
-def _constant(ctx, node, value):
-    import numpy as np
-    from tf2onnx import utils
-
-    return ctx.make_const(utils.make_name(node.name), np.float32(value)).output[0]
-
-
 def _replace(formula):
     """A handler for tf2onnx that puts a formula in place of a node."""
 
     def handler(ctx, node, name, args):
-        inputs, output = list(node.input), node.output[0]
+        from tf2onnx import utils
+
+        shape, inputs, output = ctx.get_shape(node.output[0]), node.input, node.output[0]
 
         def op(kind, *inputs, **attr):
+            """Numbers among the inputs become constants of the others' type."""
+            (dtype, *_) = [ctx.get_dtype(i) for i in inputs if isinstance(i, str)]
+            number = utils.map_onnx_to_numpy_type(dtype)
             inputs = [
-                i if isinstance(i, str) else _constant(ctx, node, i) for i in inputs
-            ]
-            return _op(ctx, node, kind, inputs, **attr)
+                i if isinstance(i, str)
+                else ctx.make_const(utils.make_name(name), number(i)).output[0]
+                for i in inputs
+            ]  # fmt: skip
+            dtype = attr.get("to", dtype)
+            made = ctx.make_node(kind, inputs, attr=attr, shapes=[shape], dtypes=[dtype])
+            return made.output[0]
 
         ctx.replace_all_inputs(output, formula(op, *inputs))
         ctx.remove_node(node.name)
@@ -214,12 +211,20 @@ def _elu_grad(op, dy, y):
     return op("Mul", dy, op("Add", op("Min", y, 0), 1))
 
 
+def _in_double(formula):
+    """Near 0 single precision would lose digits, and embeddings of noise levels
+    magnify the last one: sde2 of spreco by a hundred."""
+
+    def through(op, x):
+        return op("Cast", formula(op, op("Cast", x, to=_DOUBLE)), to=_FLOAT)
+
+    return through
+
+
+_FLOAT, _DOUBLE = 1, 11  # ONNX's numbers for them
 _HANDLERS = {
-    # exp(x) - 1 = tanh(x/2) (exp(x) + 1) keeps its digits near 0.
-    "Expm1": lambda op, x: op(
-        "Mul", op("Tanh", op("Mul", x, 0.5)), op("Add", op("Exp", x), 1)
-    ),
-    "Log1p": lambda op, x: op("Log", op("Add", x, 1)),
+    "Expm1": _in_double(lambda op, x: op("Sub", op("Exp", x), 1)),
+    "Log1p": _in_double(lambda op, x: op("Log", op("Add", x, 1))),
     "EluGrad": _elu_grad,
     "SigmoidGrad": lambda op, y, dy: op("Mul", dy, op("Mul", y, op("Sub", 1, y))),
     "TanhGrad": lambda op, y, dy: op("Mul", dy, op("Sub", 1, op("Mul", y, y))),
@@ -281,12 +286,13 @@ def _to_onnx(graph, inputs, outputs, job):
         )  # fmt: skip
         # All but the search for twins, which takes minutes on thousands of nodes.
         wanted = {
-            "transpose": optimizer.TransposeOptimizer,
             "constants": optimizer.ConstFoldOptimizer,
             "reshape": optimizer.ReshapeOptimizer,
             "identity": optimizer.IdentityOptimizer,
             "back to back": optimizer.BackToBackOptimizer,
         }
+        if len(converted.get_nodes()) < LARGE:
+            wanted["transpose"] = optimizer.TransposeOptimizer
         converted = optimizer.optimize_graph(converted, optimizers=wanted)
     model = converted.make_model("imported")
     used = {n.op_type for n in model.graph.node if not n.domain}

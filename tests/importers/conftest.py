@@ -70,8 +70,42 @@ def diffusers_models(write_models):
     return write_models("diffusers_models")
 
 
+@pytest.fixture(scope="session")
+def servers():
+    """Processes that do conversions, by interpreter and script."""
+    started = {}
+    yield started
+    for server in started.values():
+        server.stdin.close()
+        server.wait()
+
+
 @pytest.fixture
-def convert(tmp_path, frameworks):
+def served(servers, monkeypatch):
+    """Conversions of all tests in one process for each framework: importing one
+    takes longer than converting a small network."""
+    run = subprocess.run
+
+    def serve(command, **options):
+        python, script, *folders = map(str, command)
+        if not Path(script).name.startswith("from_"):
+            return run(command, **options)
+        key = python, script
+        if key not in servers or servers[key].poll() is not None:
+            servers[key] = subprocess.Popen(
+                [python, HERE / "serve.py", script], cwd=HERE, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        print(*folders, file=servers[key].stdin, flush=True)
+        servers[key].stdout.readline()
+        return subprocess.CompletedProcess(command, servers[key].poll(), "")
+
+    monkeypatch.setattr(subprocess, "run", serve)
+
+
+@pytest.fixture
+def convert(tmp_path, frameworks, served):
     """Convert by the tests' Python, and what there is to say about the result.
 
     Returns:

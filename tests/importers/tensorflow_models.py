@@ -32,7 +32,7 @@ def image():
     return x.astype(np.float32)
 
 
-def keras_net():
+def keras_net(seed=0):
     """Smooths, the more the larger sigma, and adds a little of a random U-Net.
 
     So it does denoise, and has what real networks have; sizes must be even.
@@ -40,7 +40,7 @@ def keras_net():
     import keras
     from keras import layers
 
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     x = keras.Input((None, None, 2), name="x")
     sigma = keras.Input((), name="sigma")
     s = layers.Reshape((1, 1, 1))(sigma)
@@ -120,7 +120,11 @@ def main(folder):
     folder = Path(folder)
     net = keras_net()
     net.save(folder / "net.keras")
+    net.save_weights(folder / "net.weights.h5")
     net.export(folder / "saved_model", verbose=False)
+    import keras_layer
+
+    keras_layer.build().save(folder / "own.keras")
     sigma = np.array([0.5], np.float32)
     y = net([image(), sigma]).numpy()
     np.savez(folder / "net.npz", x=image(), sigma=sigma, output_0=y)

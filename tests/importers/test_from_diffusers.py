@@ -24,8 +24,9 @@ def test_pipeline(diffusers_models, convert):
 
 def test_network_alone(diffusers_models, convert, tmp_path):
     shutil.copytree(diffusers_models / "unet", tmp_path / "net")
-    session, meta = convert(tmp_path / "net")
+    session, meta = convert(tmp_path / "net", spec="x:1,2,16,24 t:1")
     assert float(meta["sigpy_priors.parity"]) <= 1e-5
+    assert session.get_inputs()[0].shape == [1, 2, 16, 24]
     hints = json.loads(meta["sigpy_priors.hints"])
     assert "schedule" not in hints and "parametrization" not in hints
 

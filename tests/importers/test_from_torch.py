@@ -52,6 +52,9 @@ ROUTES = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("served")
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_parity(route, net, tmp_path, builders):
     import onnxruntime as ort
