@@ -24,7 +24,7 @@ from torch import nn
 from bart_plugin.graphdef import Value
 from bart_plugin.translate import translate
 from sigpy_priors import arrays
-from sigpy_priors.density import NetworkDensity
+from sigpy_priors.density import ChannelDensity, NetworkDensity
 
 __all__ = ["DensityLoss", "loss_module", "write_loss", "map_lamda"]
 
@@ -59,7 +59,13 @@ def loss_module(prior, peak=1.0):
 
     Raises:
         TypeError: if the prior has no network with a likelihood.
+        ValueError: if it is a density in an ONNX file.
     """
+    if isinstance(prior, ChannelDensity) and not isinstance(prior, NetworkDensity):
+        raise ValueError(
+            f"{prior!r} is a density in an ONNX file, which has no graph for BART: "
+            f"export the .safetensors file of that prior."
+        )
     if not isinstance(prior, NetworkDensity):
         raise TypeError(
             f"{prior!r} cannot be exported to BART: expected a prior with a torch "

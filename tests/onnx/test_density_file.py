@@ -78,11 +78,13 @@ def test_no_half_precision(density, tmp_path):
         export_onnx(density, tmp_path / "d.onnx", half=True)
 
 
-def test_not_for_bart(exported):
-    from bart_plugin.denoiser import as_module
+def test_not_for_bart(exported, tmp_path, capsys):
+    from sigpy_priors.cli import main
 
-    with pytest.raises(TypeError, match="cannot be exported to BART"):
-        as_module(spp.load_prior(exported))
+    command = ["export", "bart", str(exported), str(tmp_path / "g"), "--shape", "24,32"]
+    assert main(command) == 2
+    assert "export the .safetensors file of that prior" in capsys.readouterr().err
+    assert not (tmp_path / "g.pb").exists()
 
 
 def test_a_file_without_gradient(exported, tmp_path):
