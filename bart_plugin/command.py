@@ -169,7 +169,8 @@ def nlinv(
     Args:
         y (array): k-space (coils, H, W), zero where not sampled.
         prior (Prior): network or Gaussian prior.
-        lamda (float or None): weight of the prior, by default 1, for a density 0.6.
+        lamda (float or None): weight of the prior, by default 1, for a
+            density 0.6 (complex) or 0.1 (magnitude), as published.
         sigma (float or None): noise level at the prior's image scale, by
             default 0.02; a density has none.
         max_iter (int): Newton steps.
@@ -193,7 +194,7 @@ def nlinv(
         )
     density = not isinstance(prior, DenoiserPrior)
     if lamda is None:
-        lamda = PUBLISHED_LAMDA if density else 1.0
+        lamda = PUBLISHED_LAMDA[prior.numbers] if density else 1.0
     if sigma is None and not density:
         sigma = 0.02
     program = _need("nlinv -R TF:", bart)

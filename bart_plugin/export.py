@@ -72,8 +72,8 @@ CG_ITER = 4
 FISTA_ANNEALING = (0.3, 0.008)
 FISTA_STRENGTH = 0.0035
 FISTA_STEPS = 30
-# For a density of complex images (Luo et al. 2020).
-PUBLISHED_LAMDA = 0.6
+# Of densities, by the real numbers of a pixel: magnitude, complex (Luo et al. 2020).
+PUBLISHED_LAMDA = {1: 0.1, 2: 0.6}
 
 
 class Exported(NamedTuple):
@@ -212,6 +212,7 @@ def export(
         _make_folder(file)
         _write(file, loss_graph(module, full))
         how |= {"peak": peak, "loss": "bits per real number"}
+        how["lamda"] = PUBLISHED_LAMDA[prior.numbers]
     else:
         if sigma is None:
             sigma, usual = default_schedule(prior, steps, algorithm)
@@ -275,12 +276,10 @@ def command_line(kind, name, how, algorithm="admm"):
             f"--posterior kspace=kspace,sens=maps samples"
         )
     if kind == "nlinv":
-        lamda = PUBLISHED_LAMDA if "loss" in how else 1
+        lamda = how.get("lamda", 1)
         return f"bart nlinv -R TF:{{{name}}}:{lamda} kspace image coils"
     if "loss" in how:
-        return (
-            f"bart pics -S -i 100 -R TF:{{{name}}}:{PUBLISHED_LAMDA} kspace maps image"
-        )
+        return f"bart pics -S -i 100 -R TF:{{{name}}}:{how['lamda']} kspace maps image"
     steps = len(how["sigma"]) if len(how["sigma"]) > 1 else None
     options = pics_options(algorithm, steps)
     lamda = RHO if algorithm == "admm" else 1

@@ -75,9 +75,10 @@ class HalfQuadraticSplitting(Alg):
 
 
 # Armijo's fraction of the expected decrease; halvings of a step before the
-# iteration is at its limit of precision.
+# iteration is at its limit of precision. The first step has no known length.
 _DECREASE = 1e-4
 _TRIALS = 6
+_FIRST_TRIALS = 60
 
 
 class LBFGS(Alg):
@@ -133,7 +134,7 @@ class LBFGS(Alg):
         d = self._direction()
         slope = float(xp.vdot(self.grad, d).real)
         step = 1.0
-        for _ in range(_TRIALS):
+        for _ in range(_TRIALS if self.pairs else _FIRST_TRIALS):
             new = self.x + step * d
             value, grad = self.f(new)
             if value <= self.objective + _DECREASE * step * slope:

@@ -25,6 +25,14 @@ _MAX_ITER = {
     "ADMM": 30,
     "PrimalDualHybridGradient": 100,
 }
+# What these need: ADMM and PDHG take a prox at its word, and a gradient step of a
+# density is none.
+_NEEDS = {
+    "hqs": DenoiserPrior,
+    "LBFGS": DensityPrior,
+    "ADMM": DenoiserPrior,
+    "PrimalDualHybridGradient": DenoiserPrior,
+}
 # Annealing starts at this noise level, relative to the image's scale, and ends
 # at this multiple of the one at which prior and data have their nominal weights:
 # what the data leave open is more than their noise.
@@ -64,8 +72,8 @@ class PriorRecon(sp.app.LinearLeastSquares):
         solver (str or None): "hqs" for annealed half-quadratic splitting,
             the default with a denoiser; "LBFGS", which needs a density and
             is the default with it; or one of
-            :class:`sigpy.app.LinearLeastSquares`: "GradientMethod", "ADMM"
-            or "PrimalDualHybridGradient".
+            :class:`sigpy.app.LinearLeastSquares`: "GradientMethod", or, with
+            a denoiser, "ADMM" or "PrimalDualHybridGradient".
         max_iter (int or None): iterations; None for the solver's default.
         device (Device): device to perform reconstruction.
         coil_batch_size (int): batch size to process coils.
@@ -124,9 +132,13 @@ class PriorRecon(sp.app.LinearLeastSquares):
             raise ValueError(
                 f"solver must be one of {', '.join(_MAX_ITER)}, got {solver!r}."
             )
-        needs = {"hqs": DenoiserPrior, "LBFGS": DensityPrior}.get(solver, object)
+        needs = _NEEDS.get(solver, object)
         if not isinstance(prior, needs):
-            raise ValueError(f"solver {solver!r} needs a {needs.__name__}, got {prior}.")
+            fit = [s for s in _MAX_ITER if isinstance(prior, _NEEDS.get(s, object))]
+            raise ValueError(
+                f"solver {solver!r} needs a {needs.__name__}, got {prior!r}; choose "
+                f"{' or '.join(fit)}."
+            )
         if max_iter is not None and max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {max_iter}.")
 

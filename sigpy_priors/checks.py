@@ -52,6 +52,11 @@ def check_data(y, mps, coord=None):
             zero, or shapes that do not fit.
     """
     for name, v in (("y", y), ("mps", mps)):
+        if not isinstance(v, sp.get_array_module(v).ndarray):
+            raise ValueError(
+                f"{name}: expected a numpy or cupy array, got {type(v).__module__}."
+                f"{type(v).__name__}; convert it, as for SigPy's own apps."
+            )
         if not sp.get_array_module(v).iscomplexobj(v):
             raise ValueError(f"{name}: expected a complex array, got {v.dtype}.")
         check_finite(name, v)

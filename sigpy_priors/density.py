@@ -8,12 +8,17 @@ states: only with noise does its gradient lead from a bad image to a good one.
 """
 
 import abc
+import operator
 
 from sigpy_priors import arrays
 from sigpy_priors.network import TorchModel
 from sigpy_priors.prior import DensityPrior
 
 __all__ = ["ChannelDensity", "NetworkDensity"]
+
+
+# On a CPU, pixels at a time: a gradient keeps about 20 kB for each.
+_PIXELS = 1 << 17
 
 
 class ChannelDensity(TorchModel, DensityPrior):
@@ -51,7 +56,8 @@ class ChannelDensity(TorchModel, DensityPrior):
     def log_prob(self, x):
         """Log-probability of the image on the network's grid of values, in nats.
 
-        Between the values of the grid it is a continuous function.
+        Between the values of the grid it is a continuous function; what is
+        beyond them, magnitudes above 2, counts as the outermost value.
 
         Args:
             x (array): images (..., H, W), complex, at the prior's scale.
@@ -60,14 +66,21 @@ class ChannelDensity(TorchModel, DensityPrior):
             array: float64, shape (...).
 
         Raises:
-            ValueError: if ``x`` is no complex image, or not finite.
+            ValueError: if ``x`` is no complex image, not finite, or so large
+                that the result is not.
         """
         import torch
 
         with arrays.on_stream_of(x):
             z = self._tensor(x)
-            with torch.set_grad_enabled(z.requires_grad):
-                value = self._nats(arrays.to_channels(self._flat(z)))
+            channels = arrays.to_channels(self._flat(z))
+            if z.requires_grad:  # which needs all of the batch anyhow
+                with torch.enable_grad():
+                    value = self._nats(channels)
+            else:
+                with torch.no_grad():
+                    value = torch.cat(self._chunks(self._nats, channels))
+            self._check_result(z, value)
             return arrays.from_torch(value.reshape(z.shape[:-2]), x)
 
     def log_prob_and_grad(self, x):
@@ -79,9 +92,14 @@ class ChannelDensity(TorchModel, DensityPrior):
         Returns:
             tuple: arrays as of :meth:`log_prob` and :meth:`grad_log_prob`.
         """
+        import torch
+
         with arrays.on_stream_of(x):
             z = self._tensor(x).detach()
-            value, grad = self._nats_and_grad(arrays.to_channels(self._flat(z)))
+            channels = arrays.to_channels(self._flat(z))
+            parts = zip(*self._chunks(self._nats_and_grad, channels))
+            value, grad = (torch.cat(p) for p in parts)
+            self._check_result(z, value, grad)
             return (
                 arrays.from_torch(value.reshape(z.shape[:-2]), x),
                 arrays.from_torch(arrays.from_channels(grad).reshape(z.shape), x),
@@ -108,6 +126,19 @@ class ChannelDensity(TorchModel, DensityPrior):
             raise ValueError(f"{self!r}: the image has NaN or infinite values.")
         return z
 
+    def _check_result(self, z, *results):
+        if not all(r.isfinite().all() for r in results):
+            raise ValueError(
+                f"{self!r}: not finite for an image of magnitudes up to "
+                f"{float(z.detach().abs().max()):.3g}; the prior knows images of about 1: "
+                f"divide by their scale (sigpy_priors.noise.estimate_scale)."
+            )
+
+    def _chunks(self, function, channels):
+        most = max(1, _PIXELS // (channels.shape[-2] * channels.shape[-1]))
+        on_gpu = channels.get_device() >= 0
+        return self._in_chunks(function, channels, **({} if on_gpu else {"most": most}))
+
     @staticmethod
     def _flat(z):
         return z.reshape((-1,) + z.shape[-2:])
@@ -127,7 +158,7 @@ class NetworkDensity(ChannelDensity):
         super().__init__(model, model.channels, card)
 
     def sample(self, shape, n=1, seed=0, show_pbar=True):
-        """Draw images from the prior, pixel after pixel.
+        """Draw images from the prior, with its noise, pixel after pixel.
 
         Args:
             shape (tuple of int): image shape (H, W).
@@ -142,15 +173,23 @@ class NetworkDensity(ChannelDensity):
 
         from sigpy_priors.models.ancestral import ancestral_sample
 
-        if len(shape) != 2 or min(shape) < 1 or n < 1:
-            raise ValueError(f"expected a shape (H, W) and n >= 1, got {shape}, {n}.")
+        try:
+            height, width = (operator.index(v) for v in shape)
+            n, seed = operator.index(n), operator.index(seed)
+        except (TypeError, ValueError):
+            height = 0
+        if height < 1 or width < 1 or n < 1:
+            raise ValueError(
+                f"expected a shape (H, W), n >= 1 and a seed, all whole numbers, got "
+                f"{shape}, {n} and {seed}."
+            )
         mixture = self.model.mixture
         generator = torch.Generator().manual_seed(seed)
-        size = (n, *shape, mixture.components + mixture.channels)
+        size = (n, height, width, mixture.components + mixture.channels)
         # The ends of (0, 1) would be drawn at infinity.
         noise = torch.rand(size, generator=generator).clamp(1e-6, 1 - 1e-6)
         model = self.to("cpu", torch.float32)
-        channels = ancestral_sample(model, tuple(shape), noise, show_pbar)
+        channels = ancestral_sample(model, (height, width), noise, show_pbar)
         if self.model.channels == 1:
             channels = torch.cat([channels, torch.zeros_like(channels)], dim=1)
         return arrays.from_channels(channels).numpy()

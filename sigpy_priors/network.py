@@ -22,6 +22,7 @@ class TorchModel:
     def __init__(self, model):
         self.model = model.eval().requires_grad_(False)
         self._copies = {}
+        self._chunk = {}  # images that fit together, by what is done with them
 
     def to(self, device, dtype):
         """The network on a device, in a real precision; copies are kept."""
@@ -35,6 +36,17 @@ class TorchModel:
             # Measured: convolutions run fastest with the channels last.
             self._copies[key] = model.to(memory_format=torch.channels_last)
         return self._copies[key]
+
+    def _in_chunks(self, function, x, *others, most=_ANY):
+        """Map over images (N, ...), and what goes with them; returns a list."""
+        key = (function.__name__, x.device, x.dtype, x.shape[1:])
+        if key not in self._chunk:
+            one = partial(function, *(a[:1] for a in (x, *others)))
+            self._chunk[key] = memory.fitting(one, x.get_device(), most)
+        out, self._chunk[key] = memory.in_chunks(
+            function, (x, *others), self._chunk[key]
+        )
+        return out
 
 
 class NetworkPrior(TorchModel, DenoiserPrior):
@@ -81,7 +93,6 @@ class NetworkPrior(TorchModel, DenoiserPrior):
         self.accelerate = accelerate
         self.precision, self.compile = precision, compile
         self._compiled = {}
-        self._chunk = {}  # images that fit together, by their shape and device
         self.card = card
         if card is not None:
             self.strength = card.strength
@@ -135,13 +146,7 @@ class NetworkPrior(TorchModel, DenoiserPrior):
         # With a gradient all of the batch is kept for it: chunks save nothing.
         if len(x) == 1 or torch.is_grad_enabled():
             return self._network(x, sigma)
-        key = (x.device, x.dtype, x.shape[1:])
-        if key not in self._chunk:
-            one = partial(self._network, x[:1], sigma[:1])
-            self._chunk[key] = memory.fitting(one, x.get_device(), _ANY)
-        out, self._chunk[key] = memory.in_chunks(
-            self._network, (x, sigma), self._chunk[key]
-        )
+        out = self._in_chunks(self._network, x, sigma)
         return out[0] if len(out) == 1 else torch.cat(out)
 
     def _network(self, x, sigma):

@@ -34,9 +34,14 @@ class Prior(abc.ABC):
     evaluations = 0
 
     def _check(self, x):
-        if x.ndim < 2:
+        if not hasattr(x, "dtype"):
             raise ValueError(
-                f"{self!r}: expected an image (..., H, W), got shape {x.shape}."
+                f"{self!r}: expected an image, a numpy, cupy or torch array (..., H, W), "
+                f"got {type(x).__name__}."
+            )
+        if x.ndim < 2 or 0 in x.shape[-2:]:
+            raise ValueError(
+                f"{self!r}: expected an image (..., H, W), got shape {tuple(x.shape)}."
             )
         if "complex" not in str(x.dtype):
             raise ValueError(
@@ -165,8 +170,8 @@ class DensityPrior(Prior):
         Returns:
             array: shape (...).
         """
-        numbers = x.shape[-1] * x.shape[-2] * self.numbers
-        return -self.log_prob(x) / (math.log(2) * numbers)
+        nats = self.log_prob(x)
+        return -nats / (math.log(2) * x.shape[-1] * x.shape[-2] * self.numbers)
 
     def log_prob_and_grad(self, x):
         """Both at once, which networks do in one pass.

@@ -70,14 +70,18 @@ class LogPriorReg(sp.prox.Prox):
 
     which is gradient descent on :math:`\frac{1}{2}\|x - z\|^2 + \alpha g(x)`.
     One step of size 1 is BART's ``prox_nlgrad``. The minimum is reached with
-    many steps smaller than 2 / (1 + the curvature of :math:`\alpha g`).
+    many steps smaller than 2 / (1 + the curvature of :math:`\alpha g`). That of a
+    density of images with noise :math:`\sigma` (its card's ``sigma``) is at most about
+    :math:`2 \alpha \lambda / (s \sigma)^2`. Where one gradient step for each
+    of the data's is too rough, :class:`sigpy_priors.app.PriorRecon` descends on
+    the sum of both.
 
     Args:
         shape (tuple of int): image shape (..., H, W).
         prior (DensityPrior): learned prior.
         lamda (float): regularization parameter, in squared units of the image;
             with data of noise :math:`\sigma_y`, :math:`\sigma_y^2 / 2` is
-            statistically right.
+            statistically right, and ``prior.strength`` times that is best.
         steps (int): gradient steps.
         step_size (float): their size.
         scale (float): image magnitude s that the prior knows as 1.
@@ -93,12 +97,12 @@ class LogPriorReg(sp.prox.Prox):
     def __init__(self, shape, prior, lamda, steps=1, step_size=1.0, scale=1.0):
         check_density(prior)
         _check_weights(lamda, scale)
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}.")
+        if steps < 1 or steps != int(steps):
+            raise ValueError(f"steps must be a whole number >= 1, got {steps}.")
         if not 0 < step_size < math.inf:
             raise ValueError(f"step_size must be > 0 and finite, got {step_size}.")
         self.prior, self.lamda, self.scale = prior, lamda, scale
-        self.steps, self.step_size = steps, step_size
+        self.steps, self.step_size = int(steps), step_size
         super().__init__(shape)
 
     def _prox(self, alpha, input):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sigpy as sp
+import torch
 from sigpy.mri.linop import Sense
 
 from sigpy_priors.alg import HalfQuadraticSplitting
@@ -213,6 +214,7 @@ def poison(value):
         (lambda y, m: (y, 0 * m), {}, "mps: all values are zero"),
         (lambda y, m: (y[:2], m), {}, "same shape"),
         (lambda y, m: (y[0], m[0]), {}, r"expected shape \(coils, H, W\)"),
+        (lambda y, m: (torch.from_numpy(y), m), {}, "y: expected a numpy or cupy array"),
         (lambda y, m: (y.real, m), {}, "expected a complex array, got float64"),
         (lambda y, m: (y, m), {"coord": np.zeros((5, 3))}, "expected 2 coordinates"),
         (lambda y, m: (y, m), {"coord": np.zeros((5, 2))}, "y must have shape"),

@@ -82,6 +82,45 @@ def test_extreme_images_are_finite(density, image, factor):
         assert not grad.any()  # no direction is better than another
 
 
+@pytest.mark.parametrize("name", ["brain-pixelcnn", "brain-pixelcnn-magnitude"])
+def test_images_of_another_scale(name):
+    """Those of the bundled networks, which are sure of themselves far away."""
+    prior = load_prior(name)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 16, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    for factor in (100, 1e4):
+        value, grad = prior.log_prob_and_grad(factor * x)
+        assert np.isfinite(value) and np.isfinite(grad).all()
+    with pytest.raises(ValueError, match="divide by their scale"):
+        prior.log_prob(np.float32(1e37) * x)
+
+
+def test_chunks_change_nothing(density, image, monkeypatch):
+    batch = np.stack([image, 2 * image, 0 * image, 1j * image, image[::-1]])
+    value, grad = density.log_prob_and_grad(batch)
+    calls, whole = [], density._nats_and_grad
+    monkeypatch.setattr("sigpy_priors.density._PIXELS", 2 * image.size)
+    density._chunk.clear()
+
+    def counted(channels):
+        calls.append(len(channels))
+        return whole(channels)
+
+    counted.__name__ = "counted"
+    monkeypatch.setattr(density, "_nats_and_grad", counted)
+    again, grad_again = density.log_prob_and_grad(batch)
+    assert calls == [2, 2, 1]
+    assert np.allclose(value, again, rtol=1e-10) and np.allclose(grad, grad_again)
+
+
+def test_what_is_no_image_is_refused(density, image):
+    for x in (image[0], np.zeros((0, 7), complex)):
+        with pytest.raises(ValueError, match=r"expected an image \(..., H, W\)"):
+            density.bits_per_dim(x)
+    with pytest.raises(ValueError, match="torch array .* got list"):
+        density.log_prob([[1j]])
+
+
 def test_nan_is_refused(density, image):
     image[0, 0] = np.nan
     with pytest.raises(ValueError, match="NaN or infinite"):
@@ -101,8 +140,9 @@ def test_sample(density):
     assert x.shape == (2, 6, 9) and x.dtype == np.complex64
     assert np.array_equal(x, density.sample((6, 9), n=2, seed=3, show_pbar=False))
     assert not np.array_equal(x, density.sample((6, 9), n=2, seed=4, show_pbar=False))
-    with pytest.raises(ValueError, match="n >= 1"):
-        density.sample((6, 9), n=0)
+    for bad in ({"n": 0}, {"n": 1.5}, {"shape": 8}, {"shape": (4.5, 4)}, {"seed": None}):
+        with pytest.raises(ValueError, match="all whole numbers"):
+            density.sample(**{"shape": (6, 9)} | bad)
 
 
 def test_file(density, image, tmp_path):
@@ -158,7 +198,7 @@ def test_scale_of_the_prox(gaussian, rng):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"steps": 0}, {"step_size": 0}, {"lamda": -1}, {"scale": 0}]
+    "bad", [{"steps": 0}, {"steps": 1.5}, {"step_size": 0}, {"lamda": -1}, {"scale": 0}]
 )
 def test_bad_parameters_of_the_prox(gaussian, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
@@ -234,8 +274,24 @@ def test_objective_falls_and_has_two_terms(density):
     assert app.prior_values[-1] == pytest.approx(prior, rel=1e-5)
 
 
+def test_first_step_of_any_length(gaussian, scan):
+    """The length of a first step is not known: maps of any norm do."""
+    y, mps, *_ = scan
+    images = []
+    for norm in (1, 30):
+        app = spp.app.PriorRecon(
+            y, norm * mps, OnlyDensity(gaussian), noise_std=0.02, max_iter=300,
+            show_pbar=False,
+        )  # fmt: skip
+        images.append(norm * app.run())
+    assert np.linalg.norm(images[1] - images[0]) < 0.02 * np.linalg.norm(images[0])
+
+
 def test_solvers_say_what_they_need(density, gaussian, scan):
     y, mps, *_ = scan
+    for solver in ("ADMM", "PrimalDualHybridGradient"):
+        with pytest.raises(ValueError, match="choose LBFGS or GradientMethod"):
+            spp.app.PriorRecon(y, mps, density, solver=solver, show_pbar=False)
     with pytest.raises(ValueError, match="'hqs' needs a DenoiserPrior"):
         spp.app.PriorRecon(y, mps, density, solver="hqs", show_pbar=False)
     with pytest.raises(ValueError, match="expected a DenoiserPrior"):

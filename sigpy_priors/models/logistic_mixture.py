@@ -27,7 +27,9 @@ from torch.nn import functional as F
 
 __all__ = ["LogisticMixture"]
 
-_LOG_SCALE_MIN = -7.0
+# Beyond the upper one, which only images far from the grid ask for, single
+# precision would call every value impossible.
+_LOG_SCALE = (-7.0, 7.0)
 
 
 class LogisticMixture:
@@ -116,4 +118,4 @@ class LogisticMixture:
         mean, log_scale = parts[1 + channel], parts[1 + self.channels + channel]
         if channel:
             mean = mean + parts[-1].tanh() * x[..., :1]
-        return mean, log_scale.clamp_min(_LOG_SCALE_MIN)
+        return mean, log_scale.clamp(*_LOG_SCALE)

@@ -35,6 +35,13 @@ def test_loss_and_gradient(libtensorflow, density, shape, tmp_path, rng):
     assert loss[0] == pytest.approx(density.bits_per_dim(1.5 * complex_u), rel=1e-5)
 
 
+def test_published_lamda(density, tmp_path):
+    lamda = {1: "0.1", 2: "0.6"}[density.numbers]
+    for kind in ("pics", "nlinv"):
+        made = export(density, tmp_path / kind, (18, 26), kind=kind)
+        assert f"}}:{lamda} kspace" in made.command
+
+
 @pytest.mark.parametrize("n", [1, 4])
 def test_twin(bart, density, scan, n):
     y, mps = scan((22, 18))
