@@ -2,7 +2,7 @@
 
     python tests/benchmarks/posterior.py [gaussian] [--size 64] [--methods mmps,pula]
     python tests/benchmarks/posterior.py gaussian --methods mmps,bart
-    python tests/benchmarks/posterior.py noncartesian
+    python tests/benchmarks/posterior.py noncartesian --size 24 [--repeats 4]
     python tests/benchmarks/posterior.py mixture
     python tests/benchmarks/posterior.py cost [--size 256] [--samples 1,2,5,10]
 
@@ -146,32 +146,37 @@ def bart_sample(problem, prior, seed):
     ).astype(np.complex128)
 
 
+def mean_of(scores):
+    return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}
+
+
 def run_gaussian(args, radial=False):
     problem = Problem(args.size, radial)
     print("method       | mean/fl. | std rat. | cover90 | evals | A^H A | seconds")
-    exact = [problem.score(problem.draw(SAMPLES, s)) for s in range(5)]
-    row("exact", {k: float(np.mean([e[k] for e in exact])) for k in exact[0]})
+    exact = range(max(args.repeats, 5))
+    row("exact", mean_of([problem.score(problem.draw(SAMPLES, s)) for s in exact]))
     prior = GaussianPrior(problem.mean, problem.cov)
     for method in args.methods.split(","):
-        start = time.time()
-        if method == "bart":
-            if radial:
-                raise SystemExit("bart sample: Cartesian only here.")
-            samples = bart_sample(problem, prior, args.seed + 1)
-            row(method, problem.score(samples), BART_LEVELS, None, time.time() - start)
-            continue
-        app = PosteriorSampling(
-            problem.y, problem.mps, prior, SAMPLES, weights=problem.weights,
-            coord=problem.coord, noise_std=NOISE, method=method, scale=1.0,
-            chunk_size=SAMPLES, seed=args.seed, show_pbar=False,
-        )
+        if method == "bart" and radial:
+            raise SystemExit("bart sample: Cartesian only here.")
+        start, scores, cost = time.time(), [], (BART_LEVELS, None)
         try:
-            samples = app.run()
+            for seed in range(args.seed, args.seed + args.repeats):
+                if method == "bart":
+                    samples = bart_sample(problem, prior, seed + 1)
+                else:
+                    app = PosteriorSampling(
+                        problem.y, problem.mps, prior, SAMPLES, weights=problem.weights,
+                        coord=problem.coord, noise_std=NOISE, method=method, scale=1.0,
+                        chunk_size=SAMPLES, seed=seed, show_pbar=False,
+                    )
+                    samples = app.run()
+                    cost = app.evaluations, app.operator_calls
+                scores.append(problem.score(samples))
         except FloatingPointError as e:
             print(f"{method:12s} | {e}")
             continue
-        seconds = time.time() - start
-        row(method, problem.score(samples), app.evaluations, app.operator_calls, seconds)
+        row(method, mean_of(scores), *cost, (time.time() - start) / args.repeats)
 
 
 def mixture_problem():
@@ -295,6 +300,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=1, help="of cost")
     parser.add_argument("--threads", type=int, default=1, help="of cost")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=1, help="seeds to average over")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.what == "mixture":
