@@ -15,12 +15,14 @@ near as its steps allow, 60 network evaluations for each sample.
 import argparse
 import os
 import time
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import sigpy as sp
 import sigpy.mri as mr
+import torch
 
 from sigpy_priors.gaussian import GaussianMixturePrior, GaussianPrior
 from sigpy_priors.sampling import PosteriorSampling
@@ -232,11 +234,25 @@ def seconds_of(function, repeats=3):
     return float(np.median(seconds[1:]))
 
 
+def clocked(function, seconds):
+    """A function that adds the processor time of each call to a list."""
+
+    def call(*args, **kwargs):
+        start = time.process_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds.append(time.process_time() - start)
+
+    return call
+
+
 def cost_of(app, image):
     """Seconds of a run, its overhead, and what a network and A^H A cost.
 
     The overhead is over network evaluations and operator calls, each at what
-    it takes alone, in the same batch, before and after the run. All are
+    it takes alone, in the same batch, before and after the run; then over
+    what the same calls took within the run, which scatters less. All are
     seconds of processor time, which other processes disturb less: on one
     thread and an idle machine the same as those of the clock.
     """
@@ -249,14 +265,20 @@ def cost_of(app, image):
         lambda: app.data.normal(batch),
     ]
     alone = [np.array([seconds_of(f) for f in parts])]
+    calls = []
+    app.data._normal = clocked(app.data._normal, calls)
     start = time.process_time()
-    app.run()
+    with (
+        mock.patch.object(app.prior, "denoise", clocked(app.prior.denoise, calls)),
+        mock.patch.object(torch.autograd, "grad", clocked(torch.autograd.grad, calls)),
+    ):
+        app.run()
     total = time.process_time() - start
     # Of one run only: the operator's count starts anew with it.
     counts = [app._denoiser.forwards, app._denoiser.vjps, app.data.normals]
     alone.append(np.array([seconds_of(f) for f in parts]))
     alone = np.mean(alone, 0) / len(batch)
-    return total, total / float(alone @ counts) - 1, alone
+    return total, total / float(alone @ counts) - 1, total / sum(calls) - 1, alone
 
 
 def run_cost(args):
@@ -272,17 +294,17 @@ def run_cost(args):
     noise = NOISE * complex_normal(rng, mps.shape)
     y = (mask * (sp.fft(mps * x, axes=(-2, -1)) + noise)).astype(np.complex64)
     print(f"{n}x{n}, 8 coils, {prior!r}, {os.environ['OMP_NUM_THREADS']} thread(s)")
-    print("| samples | seconds | for each | overhead | D | Jacobian | A^H A |")
-    print("|---|---|---|---|---|---|---|")
+    print("| samples | seconds | for each | overhead | in the run | D | Jacobian | A^H A |")
+    print("|---|---|---|---|---|---|---|---|")
     for count in map(int, args.samples.split(",")):
         rounds = []
         for _ in range(args.rounds):
             app = PosteriorSampling(y, mps, prior, count, weights=mask, show_pbar=False)
             rounds.append(cost_of(app, x))
-        total, overhead = (float(np.median([r[i] for r in rounds])) for i in (0, 1))
-        one, product, normal = np.median([r[2] for r in rounds], axis=0)
+        total, overhead, inside = (np.median([r[i] for r in rounds]) for i in range(3))
+        one, product, normal = np.median([r[3] for r in rounds], axis=0)
         print(
-            f"| {count} | {total:.1f} | {total / count:.1f} | {overhead:.1%} "
+            f"| {count} | {total:.1f} | {total / count:.1f} | {overhead:.1%} | {inside:.1%} "
             f"| {one:.3f} | {product:.3f} | {normal:.4f} |", flush=True,
         )
 
