@@ -61,7 +61,7 @@ def brain8(size):
     full = np.load(data_folder() / "kspace/brain8_espirit_full_8x180x230.npy")
     full = cropped(full, size)
     maps = mr.app.EspiritCalib(full, calib_width=16, show_pbar=False).run()
-    y = full * mask_of(size, 0)
+    y = full * mask_of(size, 1)
     mps = mr.app.EspiritCalib(y, calib_width=16, show_pbar=False).run()
     yield "brain8, real k-space", y, mps, sense_combine(full, maps)
 
