@@ -135,7 +135,8 @@ def _map_on_cluster(function, numbers, load, prepare, client):
             if not at_work:
                 return
             with contextlib.suppress(TimeoutError):
-                distributed.wait(at_work, _POLL, return_when="FIRST_COMPLETED")
+                # A list: in a dict wait looks for tasks among the values only.
+                distributed.wait(list(at_work), _POLL, return_when="FIRST_COMPLETED")
             for task in [t for t in at_work if t.done()]:
                 yield at_work[task], _result(task, at_work[task])
                 del at_work[task]

@@ -66,6 +66,21 @@ def test_without_a_cluster_slices_come_one_by_one():
     assert seen.count("prepare") == 1, "prepared although nothing is left to do"
 
 
+def test_waiting_takes_no_processor_time(client, monkeypatch):
+    waits, wait = [], distributed.wait
+
+    def counted(*args, **kwargs):
+        waits.append(args)
+        return wait(*args, **kwargs)
+
+    monkeypatch.setattr(distributed, "wait", counted)
+    results = cluster.map_slices(
+        lambda state, i: time.sleep(0.3), range(6), lambda i: (), lambda: None, client
+    )
+    assert len(list(results)) == 6
+    assert len(waits) <= 6 + 10  # one for each slice, and one for each second
+
+
 def test_each_worker_prepares_once(client, tmp_path):
     prepared = str(tmp_path / "prepared")
 
