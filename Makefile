@@ -24,7 +24,7 @@ test: $(BIN)/.installed-test
 	  $(BIN)/python -m bart_plugin build --version $$v || test -z "$$CI" || exit 1; \
 	done
 	$(BIN)/python tests/importers/environment.py
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(BIN)/.installed-test
 	$(BIN)/python tests/benchmarks/recon.py
