@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sigpy_priors.prior import DenoiserPrior
+
 __all__ = ["as_module"]
 
 # Modes beyond which a closed-form Gaussian is no sensible graph constant.
@@ -70,9 +72,8 @@ def as_module(prior):
         TypeError: if the prior is neither a network nor a Gaussian.
         ValueError: if a Gaussian is too large to be written as a matrix.
     """
-    if hasattr(prior, "sigma_range") and isinstance(
-        getattr(prior, "model", None), nn.Module
-    ):
+    denoises = isinstance(prior, DenoiserPrior)
+    if denoises and isinstance(getattr(prior, "model", None), nn.Module):
         made = NetworkDenoiser(prior)
     elif len(getattr(prior, "components", ())) == 1:
         size = prior.components[0].modes.values.numel()

@@ -211,8 +211,8 @@ def export(
         file = _with_ending(path, ".pb")
         _make_folder(file)
         _write(file, loss_graph(module, full))
-        how |= {"peak": peak, "loss": "bits per real number"}
-        how["lamda"] = PUBLISHED_LAMDA[prior.numbers]
+        lamda = PUBLISHED_LAMDA[prior.numbers]
+        how |= {"peak": peak, "loss": "bits per real number", "lamda": lamda}
     else:
         if sigma is None:
             sigma, usual = default_schedule(prior, steps, algorithm)

@@ -132,12 +132,11 @@ class PriorRecon(sp.app.LinearLeastSquares):
             raise ValueError(
                 f"solver must be one of {', '.join(_MAX_ITER)}, got {solver!r}."
             )
-        needs = _NEEDS.get(solver, object)
-        if not isinstance(prior, needs):
-            fit = [s for s in _MAX_ITER if isinstance(prior, _NEEDS.get(s, object))]
+        fit = [s for s in _MAX_ITER if isinstance(prior, _NEEDS.get(s, object))]
+        if solver not in fit:
             raise ValueError(
-                f"solver {solver!r} needs a {needs.__name__}, got {prior!r}; choose "
-                f"{' or '.join(fit)}."
+                f"solver {solver!r} needs a {_NEEDS[solver].__name__}, got {prior!r}; "
+                f"choose {' or '.join(fit)}."
             )
         if max_iter is not None and max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {max_iter}.")

@@ -73,12 +73,11 @@ class ChannelDensity(TorchModel, DensityPrior):
 
         with arrays.on_stream_of(x):
             z = self._tensor(x)
-            channels = arrays.to_channels(self._flat(z))
-            if z.requires_grad:  # which needs all of the batch anyhow
-                with torch.enable_grad():
+            with torch.set_grad_enabled(z.requires_grad):
+                channels = arrays.to_channels(self._flat(z))
+                if z.requires_grad:  # which keeps all of the batch anyhow
                     value = self._nats(channels)
-            else:
-                with torch.no_grad():
+                else:
                     value = torch.cat(self._chunks(self._nats, channels))
             self._check_result(z, value)
             return arrays.from_torch(value.reshape(z.shape[:-2]), x)
@@ -135,9 +134,10 @@ class ChannelDensity(TorchModel, DensityPrior):
             )
 
     def _chunks(self, function, channels):
+        if channels.is_cuda:
+            return self._in_chunks(function, channels)
         most = max(1, _PIXELS // (channels.shape[-2] * channels.shape[-1]))
-        on_gpu = channels.get_device() >= 0
-        return self._in_chunks(function, channels, **({} if on_gpu else {"most": most}))
+        return self._in_chunks(function, channels, most=most)
 
     @staticmethod
     def _flat(z):

@@ -73,7 +73,7 @@ def halving(function, size, left):
         try:
             return function(n), size
         except Exception as e:
-            if n == 1 or not out_of_memory(e):
+            if n <= 1 or not out_of_memory(e):
                 raise
         # Only here has the error let go of the arrays of its frames.
         _release()
@@ -89,10 +89,10 @@ def in_chunks(function, arrays, size):
         size (int): largest chunk; halved where memory runs out.
 
     Returns:
-        tuple: list of results, and the chunk size in the end.
+        tuple: list of results, one for no images too, and the chunk size in the end.
     """
     out, first, length = [], 0, len(arrays[0])
-    while first < length:
+    while first < length or not out:
         rest = [a[first:] for a in arrays]
         result, size = halving(
             lambda n: function(*(a[:n] for a in rest)), size, length - first

@@ -113,6 +113,10 @@ def test_chunks_change_nothing(density, image, monkeypatch):
     assert np.allclose(value, again, rtol=1e-10) and np.allclose(grad, grad_again)
 
 
+def test_no_images(density):
+    assert density.log_prob(np.zeros((2, 0, 9, 14), complex)).shape == (2, 0)
+
+
 def test_what_is_no_image_is_refused(density, image):
     for x in (image[0], np.zeros((0, 7), complex)):
         with pytest.raises(ValueError, match=r"expected an image \(..., H, W\)"):
