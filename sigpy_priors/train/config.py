@@ -96,6 +96,7 @@ class TrainConfig(_Strict):
     seed: int = Field(0, ge=0, lt=2**31)
     data: DataConfig
     model: ModelConfig = ModelConfig()
+    init: str | None = Field(None, description="prior to start from, name or file")
     sigma: SigmaConfig = SigmaConfig()
     optim: OptimConfig = OptimConfig()
     val_every: int = Field(1000, ge=1, description="steps between validations")

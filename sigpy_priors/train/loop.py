@@ -19,6 +19,7 @@ from sigpy_priors.train.finish import write_prior
 from sigpy_priors.train.objective import OBJECTIVES
 from sigpy_priors.train.optim import cosine, make_optimizers
 from sigpy_priors.train.progress import Bar, Log
+from sigpy_priors.train.start import start_from
 
 __all__ = ["train"]
 
@@ -78,6 +79,8 @@ class _Run:
                     f"data.crop: {crop} is no multiple of {net.stride}, as this "
                     f"network needs."
                 )
+        if config.init:
+            start_from(net, config.init)
         self.net = net.to(procs.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).requires_grad_(False).eval()
         self.optimizers = make_optimizers(self.net, config.optim)
