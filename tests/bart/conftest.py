@@ -62,7 +62,7 @@ def libtensorflow(bart100):
 
 @pytest.fixture(scope="session")
 def net_prior():
-    """A small U-Net with random weights as a prior: stride 4."""
+    """A small U-Net with random weights, built as the bundled one: stride 4."""
     import torch
 
     from sigpy_priors.models import build_model
@@ -70,7 +70,7 @@ def net_prior():
 
     spec = {
         "architecture": "unet",
-        "options": {"channels": [8, 16], "blocks": [1, 1]},
+        "options": {"channels": [8, 16], "blocks": [1, 1], "phase_width": 2},
         "precond": "edm",
         "precond_options": {},
     }

@@ -1,5 +1,7 @@
 """The U-Net: shapes, stride, independence of images, gradients."""
 
+import math
+
 import pytest
 import torch
 
@@ -107,3 +109,47 @@ def test_levels_must_agree():
 
 def test_the_embedding_is_not_part_of_the_weights():
     assert not any("freq" in k for k in UNet(**TINY).state_dict())
+
+
+def rotated(x, angle):
+    z = torch.complex(x[:, 0], x[:, 1]) * complex(math.cos(angle), math.sin(angle))
+    return torch.stack([z.real, z.imag], dim=1)
+
+
+def test_without_the_smooth_phase_it_turns_with_the_image():
+    x, c = torch.randn(2, 2, 12, 16, dtype=torch.float64), torch.zeros(2).double()
+    turns = {}
+    for width in (0, 2):
+        net = random_net(phase_width=width).double()
+        expected = rotated(net(x, c), 0.8)
+        turns[width] = (net(rotated(x, 0.8), c) - expected).abs().max()
+        assert expected.abs().max() > 0.1
+    assert turns[2] < 1e-12 < 1e-3 < turns[0]
+
+
+def test_images_of_smooth_phase_reach_the_network_nearly_real():
+    net = random_net(phase_width=2)
+    i, j = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 40), indexing="ij")
+    phase = i - 0.5 * j + 0.5 * i * j
+    x = torch.stack([phase.cos(), phase.sin()])[None] * (1 + 0.3 * torch.cos(9 * i))
+    seen = []
+    net.head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    net(x, torch.zeros(1))
+    re, im = torch.nn.functional.pixel_shuffle(seen[0], 2)[0]
+    # At the border a low-pass sees one side only.
+    middle = (slice(5, -5), slice(5, -5))
+    assert im[middle].abs().max() < 0.05 < 0.3 < x[0, 1].abs().max()
+    assert (re - x.norm(dim=1)[0])[middle].abs().max() < 1e-3
+
+
+def test_no_signal_and_no_phase_is_no_nan():
+    net = random_net(phase_width=2)
+    x = torch.zeros(1, 2, 8, 8, requires_grad=True)
+    (g,) = torch.autograd.grad(net(x, torch.zeros(1)).sum(), x)
+    assert g.isfinite().all()
+
+
+@pytest.mark.parametrize("change", [{"phase_width": -1}, {"in_channels": 4}])
+def test_phase_is_that_of_complex_images(change):
+    with pytest.raises(ValueError, match="phase_width is a width in pixels"):
+        UNet(**{"phase_width": 2, **change})

@@ -233,6 +233,8 @@ def test_refuses_a_damaged_checkpoint(make_config, tiny_data, whole):
         ({"model__architecture": "unknown"}, "unknown architecture 'unknown'"),
         ({"model__options__width": 3}, "'unet' rejects its options.*width"),
         ({"model__precond": "unknown"}, "unknown preconditioning"),
+        ({"init": "brain"}, "init: brain is another network.*of its card"),
+        ({"init": "none.safetensors"}, "none.safetensors: no such prior"),
         ({"model__precond_options": {"a": 1}}, "'edm' rejects its options"),
     ],
 )
@@ -242,6 +244,17 @@ def test_mistakes_are_found_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         run(make_config(**changes), tiny_data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_starts_from_the_weights_of_a_prior(make_config, tiny_data, tmp_path):
+    file = run(make_config(weight_dtype="float32"), tiny_data, tmp_path / "first")
+    config = make_config(init=str(file), seed=3, model__options__phase_width=2)
+    begun = loop._Run(config, tmp_path / "next", Processes("cpu"))
+    want = load_prior(file).model.state_dict()
+    assert same(begun.net.state_dict(), want) and same(begun.ema.state_dict(), want)
+    # A density has a network as well, but another one.
+    with pytest.raises(ValueError, match="init: brain-pixelcnn is another network"):
+        loop._Run(make_config(init="brain-pixelcnn"), tmp_path, Processes("cpu"))
 
 
 def test_a_batch_that_cannot_be_shared(make_config, tmp_path, monkeypatch):
