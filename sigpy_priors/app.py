@@ -36,7 +36,7 @@ _NEEDS = {
 # Annealing starts at this noise level, relative to the image's scale, and ends
 # at this multiple of the one at which prior and data have their nominal weights:
 # what the data leave open is more than their noise.
-_SIGMA_FIRST = 0.5
+_SIGMA_FIRST = 0.3
 _SIGMA_LAST = 3.0
 _SIGMA_ADMM = 0.1
 # With a density: steps that change less than this are not worth their pass.

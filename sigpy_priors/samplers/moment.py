@@ -23,8 +23,15 @@ ten times fewer Jacobian products than conjugate gradients at each level:
 - a new :math:`v` is the gradient r of the objective, preconditioned for
   an isotropic V, :math:`(I + \sigma^2 A^H A / \sigma_y^2)^{-1} r`, which
   costs applications of A but none of the network;
-- what is left of r when the products are spent goes into one such step with
-  V = sigma^2 I, so that the data are met however the network behaves.
+- what is left of r when the products are spent goes into one step with
+  :math:`V = \tau^2 I`, so that the data are met however the network behaves. Its
+  variance follows from r itself, whose gradient :math:`q = \sigma_y^2 r` would be
+
+  .. math::
+      E \|q\|^2 = \tau^2\, \mathrm{tr} (A^H A)^2 + \sigma_y^2\, \mathrm{tr} A^H A
+
+  A sigma^2 in place of tau^2, which is ten times smaller, lets the noise of the
+  data through where coils amplify it.
 
 Exact for: any linear A, white complex Gaussian noise and Gaussian priors of
 any covariance, up to discretisation. For other priors the likelihood of x_t
@@ -47,7 +54,9 @@ References:
 """
 
 import numpy as np
+import sigpy as sp
 
+from sigpy_priors.samplers.core import inner
 from sigpy_priors.samplers.modes import choose, unknowns
 from sigpy_priors.samplers.ode import flow
 from sigpy_priors.samplers.subspace import Subspace
@@ -56,6 +65,7 @@ __all__ = ["mmps", "allot"]
 
 _INNER_ITER = 15
 _INNER_TOL = 1e-3
+_TAU_MIN = 1e-6  # relative to sigma^2
 # Choice among draws of the prior: the level, relative to the image's scale, at
 # which modes are told apart, and the evaluations that it needs.
 _MODE_SIGMA = 0.2
@@ -88,6 +98,29 @@ def _candidates(data, evaluations):
     return count if count >= _MODE_CANDIDATES else 0
 
 
+def _left_over(data, z):
+    """The step for what no Jacobian product explained, as if V were tau^2 I.
+
+    Args:
+        data (DataTerm): likelihood.
+        z (array): white noise CN(0, 1), (N, H, W), to estimate traces with.
+
+    Returns:
+        function: of the gradient q (N, H, W) and sigma, its step.
+    """
+    n, w = z[0].size, data.normal(z)
+    trace, trace_squared = inner(z, w) / n, inner(w, w) / n
+
+    def step(q, sigma):
+        xp = sp.get_array_module(q)
+        tau2 = (inner(q, q) / n - data.sigma**2 * trace) / trace_squared
+        # Nothing is left once the products have converged.
+        tau2 = xp.clip(tau2, _TAU_MIN * sigma**2, sigma**2)
+        return data.solve(data.sigma**2 / tau2, q, None, _INNER_ITER, _INNER_TOL)
+
+    return step
+
+
 def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
     """Draw posterior samples.
 
@@ -107,6 +140,8 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
     if not (data.AHy != 0).any():
         x = flow(denoiser, sigmas[0] * noise(data.shape), sigmas)
         return denoiser(x, sigmas[-1])
+    z = noise(data.shape)
+    left_over = _left_over(data, z)
     candidates = _candidates(data, products + len(sigmas))
     if candidates:
         x = choose(denoiser, data, noise, _MODE_SIGMA, candidates, _MODE_STEPS)
@@ -114,7 +149,6 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
         sigmas = np.geomspace(_MODE_SIGMA, last, _MODE_STEPS).tolist()
         products = unknowns(data)
     else:
-        z = noise(data.shape)
         # Where there are data, the start need not forget them.
         x = data.prox(0 * z, sigmas[0]) + sigmas[0] * z
     counts = iter(allot(products, len(sigmas)))
@@ -131,9 +165,6 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
             v = data.solve(rho, rho * gradient, None, _INNER_ITER, _INNER_TOL)
             space.add(v, sigma**2 * pullback(v))
             mean, gradient = space.minimise(base, at_base)
-        # What is left, as if V were sigma^2 I: nothing once converged.
-        return mean + data.solve(
-            rho, data.sigma**2 * gradient, None, _INNER_ITER, _INNER_TOL
-        )
+        return mean + left_over(data.sigma**2 * gradient, sigma)
 
     return estimate(flow(estimate, x, sigmas), sigmas[-1])
