@@ -117,7 +117,8 @@ def test_bfloat16_has_a_gradient(brain):
     for prior in (brain, brain.with_options("bfloat16")):
         out = prior.denoise(x, 0.5)
         grads.append(torch.autograd.grad(out.abs().square().sum(), x)[0])
-    assert 0 < (grads[1] - grads[0]).norm() < 0.05 * grads[0].norm()
+    # The phase of smoothed noise, which is all there is here, is ill-conditioned.
+    assert 0 < (grads[1] - grads[0]).norm() < 0.1 * grads[0].norm()
 
 
 def test_options_share_weights_and_are_checked():
