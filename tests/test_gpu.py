@@ -12,6 +12,7 @@ import sigpy as sp
 from sigpy_priors import arrays, load_prior
 from sigpy_priors.app import PosteriorSampling, PriorRecon
 from sigpy_priors.example import undersample
+from sigpy_priors.samplers import moment
 
 
 @pytest.fixture
@@ -109,8 +110,11 @@ def test_arrays_on_the_device_are_not_moved(cupy, case):
     assert not [n for n in cupy.moves.up + cupy.moves.down if n > 1]
 
 
-def test_sampling_moves_its_input_once_and_then_noise_only(cupy, case):
+def test_sampling_moves_its_input_once_and_then_noise_only(cupy, case, monkeypatch):
     y, mps, prior = case
+    # Solved to the end: one step more or less would not be the device's doing.
+    monkeypatch.setattr(moment, "_INNER_ITER", 40)
+    monkeypatch.setattr(moment, "_INNER_TOL", 1e-6)
     options = dict(num_samples=2, steps=3, noise_std=0.05, show_pbar=False, seed=3)
     expected = PosteriorSampling(y, mps, prior, **options).run()
     app = PosteriorSampling(y, mps, prior, device=0, **options)
@@ -122,8 +126,7 @@ def test_sampling_moves_its_input_once_and_then_noise_only(cupy, case):
     assert not [n for n in cupy.moves.down if n > 1]
     # Noise is drawn on the CPU, so that a seed means the same on every device.
     assert set(cupy.moves.up) <= {1, 2 * y[0].size, 2 * y.size}
-    # Conjugate gradients stop at a tolerance, one step sooner or later.
-    np.testing.assert_allclose(samples.get(), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(samples.get(), expected, rtol=1e-3, atol=1e-4)
     assert app.std.get().shape == y.shape[1:]
 
 

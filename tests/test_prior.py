@@ -111,14 +111,14 @@ def test_bfloat16_changes_little_and_keeps_the_kind(brain, brain_slice, dtype):
     assert 0 < change < 0.1 * error
 
 
-def test_bfloat16_has_a_gradient(brain):
-    x = torch.randn(16, 16, dtype=torch.complex64, requires_grad=True)
+def test_bfloat16_has_a_gradient(brain, brain_slice):
+    image = torch.from_numpy(brain_slice[0].astype(np.complex64))
+    x = (image + 0.5 * torch.randn_like(image)).requires_grad_()
     grads = []
     for prior in (brain, brain.with_options("bfloat16")):
         out = prior.denoise(x, 0.5)
         grads.append(torch.autograd.grad(out.abs().square().sum(), x)[0])
-    # The phase of smoothed noise, which is all there is here, is ill-conditioned.
-    assert 0 < (grads[1] - grads[0]).norm() < 0.1 * grads[0].norm()
+    assert 0 < (grads[1] - grads[0]).norm() < 0.05 * grads[0].norm()
 
 
 def test_options_share_weights_and_are_checked():

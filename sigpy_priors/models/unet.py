@@ -53,8 +53,10 @@ class SmoothPhase(nn.Module):
 
     def forward(self, x):
         """Of images (B, 2, H, W), cosine and sine, (B, 1, H, W) each."""
-        x = F.conv2d(x, self.along_h, padding=(self.reach, 0))
-        x = F.conv2d(x, self.along_w, padding=(0, self.reach))
+        # In half precision the phase of weak signal would be far off.
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.conv2d(x, self.along_h, padding=(self.reach, 0))
+            x = F.conv2d(x, self.along_w, padding=(0, self.reach))
         size = (x.square().sum(dim=1, keepdim=True) + self.floor**2).sqrt()
         return (x / size).chunk(2, dim=1)
 

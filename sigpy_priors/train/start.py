@@ -19,14 +19,10 @@ def start_from(net, name):
     model = getattr(prior, "model", None)
     if model is None:
         raise ValueError(f"init: {name} has no network of torch: {prior!r}.")
-    have, want = model.state_dict(), net.state_dict()
-    wrong = [k for k in want if k not in have or have[k].shape != want[k].shape]
-    wrong += [k for k in have if k not in want]
-    if wrong:
+    try:
+        net.load_state_dict(model.state_dict())
+    except RuntimeError as e:
         raise ValueError(
-            f"init: {name} is another network than this config's, {len(wrong)} of "
-            f"{len(want)} weights differ in name or shape ({', '.join(wrong[:3])}, ...): "
-            f"set model.architecture and model.options to those of its card "
-            f"(sigpy-priors info {name})."
-        )
-    net.load_state_dict(have)
+            f"init: {name} is another network than this config's: set model.architecture "
+            f"and model.options to those of its card (sigpy-priors info {name}): {e}"
+        ) from e
