@@ -110,7 +110,7 @@ def from_channels(x):
     """Real channels (N, 2, H, W) to a complex tensor (N, H, W)."""
     import torch
 
-    return torch.view_as_complex(x.permute(0, 2, 3, 1).contiguous())
+    return torch.complex(*x.unbind(1))
 
 
 def density_channels(channels, count):

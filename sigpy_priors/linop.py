@@ -1,10 +1,11 @@
 """Linear operators that priors need beyond SigPy's own."""
 
 import sigpy as sp
+from sigpy.mri.linop import Sense
 
 from sigpy_priors import memory
 
-__all__ = ["SenseNormal", "sampling_mask"]
+__all__ = ["HalvingSense", "SenseNormal", "sampling_mask"]
 
 
 def sampling_mask(y):
@@ -28,6 +29,85 @@ def _fft_module(xp):
     return xp.fft
 
 
+def _coils_at_once(coil_batch_size, mps):
+    if coil_batch_size is None:
+        return len(mps)
+    if coil_batch_size < 1:
+        raise ValueError(f"coil_batch_size must be at least 1, got {coil_batch_size}.")
+    return coil_batch_size
+
+
+class HalvingSense(sp.linop.Linop):
+    """:func:`sigpy.mri.linop.Sense` that lives with the memory that it finds.
+
+    Args:
+        mps (array): sensitivity maps (coils, ...).
+        weights (float or array or None): k-space weights; broadcast to
+            (coils, ...).
+        coil_batch_size (int or None): coils processed at a time, None for all;
+            halved when memory runs out.
+        comm (sigpy.Communicator or None): sums over processes with other coils.
+        **kwargs: other arguments of ``Sense``.
+
+    Raises:
+        ValueError: if ``coil_batch_size`` is less than 1.
+    """
+
+    def __init__(self, mps, weights=None, coil_batch_size=None, comm=None, **kwargs):
+        self.mps, self.weights, self.comm, self.kwargs = mps, weights, comm, kwargs
+        self.batch = _coils_at_once(coil_batch_size, mps)
+        self.sense = self._build(self.batch)
+        super().__init__(self.sense.oshape, self.sense.ishape)
+
+    def _build(self, batch):
+        # SigPy's own batches take no weights that differ between coils.
+        mps, weights = self.mps, self.weights
+        each = sp.get_array_module(mps).ndim(weights) == mps.ndim and len(weights) > 1
+        parts = []
+        for i in range(0, len(mps), batch):
+            coils = slice(i, i + batch)
+            part = weights[coils] if each else weights
+            parts.append(Sense(mps[coils], weights=part, **self.kwargs))
+        A = sp.linop.Vstack(parts, axis=0) if len(parts) > 1 else parts[0]
+        if self.comm is not None:
+            A = A * sp.linop.AllReduceAdjoint(A.ishape, self.comm, in_place=True)
+        return A
+
+    def halve(self, function):
+        """The result of a function of the operator, with fewer coils if need be."""
+
+        def attempt(n):
+            if n < min(self.batch, len(self.mps)):
+                self.sense = self._build(n)
+            return function(self.sense)
+
+        out, self.batch = memory.halving(attempt, self.batch, len(self.mps))
+        return out
+
+    def _apply(self, input):
+        return self.halve(lambda A: A(input))
+
+    def _adjoint_linop(self):
+        return _Derived(self, "H")
+
+    def _normal_linop(self):
+        return _Derived(self, "N")
+
+
+class _Derived(sp.linop.Linop):
+    """Adjoint or normal operator of a :class:`HalvingSense`."""
+
+    def __init__(self, parent, name):
+        self.parent, self.name = parent, name
+        super().__init__(parent.ishape, parent.oshape if name == "H" else parent.ishape)
+
+    def _apply(self, input):
+        return self.parent.halve(lambda A: getattr(A, self.name)(input))
+
+    def _adjoint_linop(self):
+        return self.parent if self.name == "H" else self
+
+
 class SenseNormal(sp.linop.Linop):
     r"""Normal operator :math:`A^H A` of Cartesian SENSE, without FFT shifts.
 
@@ -48,10 +128,6 @@ class SenseNormal(sp.linop.Linop):
     """
 
     def __init__(self, mps, weights=None, coil_batch_size=None, comm=None):
-        if coil_batch_size is not None and coil_batch_size < 1:
-            raise ValueError(
-                f"coil_batch_size must be at least 1, got {coil_batch_size}."
-            )
         xp = sp.get_array_module(mps)
         self.axes = tuple(range(1 - mps.ndim, 0))
         self.mps = xp.fft.ifftshift(mps, axes=self.axes)
@@ -62,7 +138,7 @@ class SenseNormal(sp.linop.Linop):
         # Axes of length one broadcast; shifting leaves them as they are.
         full = real.reshape((1,) * (mps.ndim - real.ndim) + real.shape)
         self.weights = xp.fft.ifftshift(full, axes=self.axes)
-        self.batch = coil_batch_size or len(mps)
+        self.batch = _coils_at_once(coil_batch_size, mps)
         self.comm = comm
         super().__init__(mps.shape[1:], mps.shape[1:])
 

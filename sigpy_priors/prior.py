@@ -118,6 +118,8 @@ class DenoiserPrior(Prior):
             ) from None
         with torch.set_grad_enabled(z.requires_grad):
             flat = z.reshape((-1,) + z.shape[-2:])
+            if not len(flat):  # which few networks take
+                return z
             out = self._denoise(flat, s.clamp_min(low).to(z.device))
             if (s < low).any():
                 share = (s / low).clamp_max(1).to(z.device)[:, None, None] ** 2

@@ -9,9 +9,8 @@ import warnings
 
 import numpy as np
 import sigpy as sp
-from sigpy.mri.linop import Sense
 
-from sigpy_priors.linop import SenseNormal, sampling_mask
+from sigpy_priors.linop import HalvingSense, SenseNormal, sampling_mask
 from sigpy_priors.noise import estimate_noise
 
 __all__ = ["Problem", "sense_problem", "check_noise_std"]
@@ -134,13 +133,8 @@ def sense_problem(
     with sp.Device(device):
         if weights is not None:
             y = y * weights**0.5
-        A = Sense(
-            mps,
-            coord=coord,
-            weights=weights,
-            comm=comm,
-            coil_batch_size=coil_batch_size,
-            transp_nufft=transp_nufft,
+        A = HalvingSense(
+            mps, weights, coil_batch_size, comm, coord=coord, transp_nufft=transp_nufft
         )
         normal = None
         if coord is None:

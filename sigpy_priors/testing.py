@@ -101,7 +101,7 @@ def check_prior(prior, shape, sigma=0.1, scale=0.5, tol=1e-4, seed=0):
     """Check the contract of a prior at one image shape.
 
     Shape, dtype and kind of array are kept, images of a batch do not see
-    each other, noise 0 changes nothing, score and denoiser agree by Tweedie's
+    each other and may be none, noise 0 changes nothing, score and denoiser agree by Tweedie's
     formula, and a density's gradient is that of its log-density.
 
     Args:
@@ -143,6 +143,8 @@ def _check_denoiser(prior, x, sigma, tol):
     each = np.stack([prior.denoise(x[:, k], s) for k, s in enumerate(levels)], 1)
     _close(prior.denoise(x, levels), each, tol, f"{prior}: one sigma for each image")
     _close(prior.denoise(x, 0.0), x, 1e-6, f"{prior}: denoised at sigma = 0")
+    none = prior.denoise(x[:0], sigma).shape
+    _require(none == x[:0].shape, f"{prior}: no images became {none}.")
     _close(
         prior.score(x, sigma) * sigma**2 + x, exact, tol, f"{prior}: score and denoiser"
     )
@@ -153,6 +155,8 @@ def _check_density(prior, x, rng):
     direction = _random(rng, x.shape, x.dtype)
     up, down = (prior.log_prob(x + s * step * direction) for s in (1, -1))
     _require(np.ndim(up) == 0, f"{prior}: log_prob of one image is {np.shape(up)}.")
+    none = prior.grad_log_prob(x[None][:0]).shape
+    _require(none == (0,) + x.shape, f"{prior}: gradient of no images is {none}.")
     slope = (up - down) / (2 * step)
     expected = np.vdot(prior.grad_log_prob(x), direction).real
     _require(

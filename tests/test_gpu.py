@@ -136,7 +136,7 @@ def test_coordinates_are_moved_once(cupy, case, monkeypatch):
 
     seen = {}
     monkeypatch.setattr(
-        "sigpy_priors.problem.Sense",
+        "sigpy_priors.linop.Sense",
         lambda mps, **kwargs: seen.update(kwargs, mps=mps) or sp.linop.Identity((3,)),
     )
     y, mps = np.ones((2, 5), np.complex64), np.ones((2, 4, 4), np.complex64)

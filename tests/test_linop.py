@@ -1,11 +1,11 @@
-"""SenseNormal is SigPy's Sense(...).N, only faster."""
+"""HalvingSense is SigPy's Sense, and SenseNormal its normal operator, only faster."""
 
 import numpy as np
 import pytest
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
-from sigpy_priors.linop import SenseNormal
+from sigpy_priors.linop import HalvingSense, SenseNormal
 from sigpy_priors.testing import ContractError, check_linop
 
 
@@ -41,9 +41,24 @@ def test_sums_over_processes():
     )
 
 
-def test_bad_batch_size():
+@pytest.mark.parametrize("linop", [HalvingSense, SenseNormal])
+def test_bad_batch_size(linop):
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        SenseNormal(np.ones((2, 4, 4), np.complex64), coil_batch_size=0)
+        linop(np.ones((2, 4, 4), np.complex64), coil_batch_size=0)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 9])
+@pytest.mark.parametrize("cartesian", [True, False])
+def test_coils_in_batches_are_the_same_operator(batch, cartesian, rng):
+    mps = sp.randn((5, 8, 6), dtype=np.complex128)
+    options = {"weights": rng.random((5, 8, 6))}
+    if not cartesian:
+        coord = rng.uniform(-3, 3, (20, 2))
+        options = {"coord": coord, "weights": rng.random(20)}
+    A = HalvingSense(mps, coil_batch_size=batch, **options)
+    check_linop(A)
+    x = sp.randn((8, 6), dtype=np.complex128)
+    np.testing.assert_allclose(A(x), Sense(mps, **options)(x), atol=1e-10)
 
 
 def test_the_check_finds_a_wrong_adjoint():

@@ -7,10 +7,11 @@ import torch
 from sigpy.mri.linop import Sense
 
 from sigpy_priors import memory
-from sigpy_priors.linop import SenseNormal
+from sigpy_priors.linop import HalvingSense, SenseNormal
 from sigpy_priors.models.precond import EDM
 from sigpy_priors.models.unet import UNet
 from sigpy_priors.network import NetworkPrior
+from sigpy_priors.testing import check_linop
 
 
 class Limited(torch.nn.Module):
@@ -124,3 +125,30 @@ def test_coils_are_halved_until_they_fit(monkeypatch, rng):
     np.testing.assert_allclose(normal(x), expected, atol=1e-10)
     np.testing.assert_allclose(normal(x), expected, atol=1e-10)
     assert seen == [7, 3, 1, 1, 1, 1, 1, 1, 1] + 7 * [1]
+
+
+def test_coils_of_a_nufft_are_halved_until_they_fit(monkeypatch, rng):
+    mps = rng.standard_normal((7, 6, 8)) + 1j * rng.standard_normal((7, 6, 8))
+    coord = rng.uniform(-3, 3, (40, 2))
+    x = rng.standard_normal((6, 8)) + 0j
+    y = rng.standard_normal((7, 40)) + 0j
+    sense = Sense(mps, coord=coord)
+    expected = sense(x), sense.H(y), sense.N(x)
+    check_linop(HalvingSense(mps, coord=coord), dtype=np.complex128)
+    seen, apply = [], sp.linop.NUFFT._apply
+
+    def limited(self, input):
+        seen.append(self.ishape[0])
+        if self.ishape[0] > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return apply(self, input)
+
+    monkeypatch.setattr(sp.linop.NUFFT, "_apply", limited)
+    for batch, tried in ((None, [7, 3] + 7 * [1]), (4, [4, 2, 2, 2, 1])):
+        A = HalvingSense(mps, coil_batch_size=batch, coord=coord)
+        seen.clear()
+        np.testing.assert_allclose(A(x), expected[0], atol=1e-10)
+        assert seen == tried
+        np.testing.assert_allclose(A.H(y), expected[1], atol=1e-10)
+        np.testing.assert_allclose(A.N(x), expected[2], atol=1e-10)
+        assert max(seen[len(tried) :]) == tried[-2], "what did not fit was tried again"
