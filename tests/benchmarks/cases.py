@@ -77,3 +77,20 @@ def brain8():
         y = full * mask
         mps = mr.app.EspiritCalib(y, show_pbar=False).run()
         yield Case(name, y, mps, mask, reference)
+
+
+def one_coil():
+    """T1 brain, 256 x 256 sagittal, and fat-saturated knee, 332 x 640: R = 3."""
+    scans = {"T1": "t1sag_1ch_larson_256", "knee": "knee_fs_1ch_larson_332x640"}
+    for name, file in scans.items():
+        full = np.load(data_folder() / f"kspace/{file}.npy").astype(np.complex64)
+        full = full.reshape((1,) + full.shape[-2:])
+        shape = full.shape[1:]
+        masks = {"Poisson R=3": poisson(shape, 3), "1-D R=3": lines(shape, 3)}
+        for kind, mask in masks.items():
+            mps = np.ones_like(full)
+            reference = sense_combine(full, mps)
+            yield Case(f"{name}, {kind}", full * mask, mps, mask, reference)
+
+
+SCANS = {"brain8": brain8, "one_coil": one_coil}

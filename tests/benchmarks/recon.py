@@ -1,6 +1,6 @@
 """PriorRecon beside L1WaveletRecon on real k-space, one run, same threads.
 
-    python tests/benchmarks/recon.py [--prior brain] [--picture OUT.png]
+    python tests/benchmarks/recon.py [--prior brain] [--scans one_coil] [--picture OUT.png]
 
 L1-wavelet is given the best lamda in hindsight; its time is that of its 100
 default iterations. The learned prior runs with its defaults.
@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import sigpy.mri as mr
-from cases import brain8
+from cases import SCANS
 
 import sigpy_priors as spp
 from sigpy_priors.metrics import nrmse, object_mask, peak, psnr, ssim
@@ -44,13 +44,14 @@ def best_wavelet(case, mask):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prior", default="brain")
-    parser.add_argument("--picture")
+    parser.add_argument("--scans", choices=SCANS, default="brain8")
+    parser.add_argument("--picture", help="of the case Poisson R=8")
     args = parser.parse_args()
     prior = spp.load_prior(args.prior)
     print("| mask | method | PSNR | SSIM | NRMSE | seconds |")
     print("|---|---|---|---|---|---|")
     gains, ratios = [], []
-    for case in brain8():
+    for case in SCANS[args.scans]():
         mask = object_mask(case.reference)
         wave, lamda, wave_time = best_wavelet(case, mask)
         learned = []
