@@ -58,9 +58,9 @@ class _Modes:
         import torch
 
         if self.vectors is not None:
-            return x.reshape(len(x), -1) @ self.vectors.to(x).conj()
+            return x.flatten(1) @ self.vectors.to(x).conj()
         k = torch.fft.fft2(torch.fft.ifftshift(x, dim=(-2, -1)), norm="ortho")
-        return torch.fft.fftshift(k, dim=(-2, -1)).reshape(len(x), -1)
+        return torch.fft.fftshift(k, dim=(-2, -1)).flatten(1)
 
     def adjoint(self, c):
         """Coefficients (N, H W) to images (N, H, W)."""
