@@ -54,24 +54,18 @@ class HalvingSense(sp.linop.Linop):
     """
 
     def __init__(self, mps, weights=None, coil_batch_size=None, comm=None, **kwargs):
-        self.mps, self.weights, self.comm, self.kwargs = mps, weights, comm, kwargs
+        self.mps, self.weights = mps, weights
+        self.kwargs = {"comm": comm, **kwargs}
         self.batch = _coils_at_once(coil_batch_size, mps)
         self.sense = self._build(self.batch)
         super().__init__(self.sense.oshape, self.sense.ishape)
 
     def _build(self, batch):
-        # SigPy's own batches take no weights that differ between coils.
-        mps, weights = self.mps, self.weights
-        each = sp.get_array_module(mps).ndim(weights) == mps.ndim and len(weights) > 1
-        parts = []
-        for i in range(0, len(mps), batch):
-            coils = slice(i, i + batch)
-            part = weights[coils] if each else weights
-            parts.append(Sense(mps[coils], weights=part, **self.kwargs))
-        A = sp.linop.Vstack(parts, axis=0) if len(parts) > 1 else parts[0]
-        if self.comm is not None:
-            A = A * sp.linop.AllReduceAdjoint(A.ishape, self.comm, in_place=True)
-        return A
+        A = Sense(self.mps, coil_batch_size=batch, **self.kwargs)
+        if self.weights is None:
+            return A
+        # Here: SigPy's batches take no weights that differ between coils.
+        return sp.linop.Multiply(A.oshape, self.weights**0.5) * A
 
     def halve(self, function):
         """The result of a function of the operator, with fewer coils if need be."""

@@ -101,8 +101,9 @@ def check_prior(prior, shape, sigma=0.1, scale=0.5, tol=1e-4, seed=0):
     """Check the contract of a prior at one image shape.
 
     Shape, dtype and kind of array are kept, images of a batch do not see
-    each other and may be none, noise 0 changes nothing, score and denoiser agree by Tweedie's
-    formula, and a density's gradient is that of its log-density.
+    each other and may be none, noise 0 changes nothing, score and denoiser
+    agree by Tweedie's formula, and a density's gradient is that of its
+    log-density.
 
     Args:
         prior (Prior): denoiser or density prior, or both.

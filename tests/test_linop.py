@@ -48,13 +48,15 @@ def test_bad_batch_size(linop):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 9])
-@pytest.mark.parametrize("cartesian", [True, False])
-def test_coils_in_batches_are_the_same_operator(batch, cartesian, rng):
+@pytest.mark.parametrize(
+    "weights, samples",
+    [((5, 8, 6), None), ((20,), (20,)), ((5, 20), (20,)), ((5, 2, 2), (5, 2, 2)), ((), (9,))],
+)
+def test_coils_in_batches_are_the_same_operator(batch, weights, samples, rng):
     mps = sp.randn((5, 8, 6), dtype=np.complex128)
-    options = {"weights": rng.random((5, 8, 6))}
-    if not cartesian:
-        coord = rng.uniform(-3, 3, (20, 2))
-        options = {"coord": coord, "weights": rng.random(20)}
+    options = {"weights": rng.random(weights) if weights else 0.5}
+    if samples:
+        options["coord"] = rng.uniform(-3, 3, samples + (2,))
     A = HalvingSense(mps, coil_batch_size=batch, **options)
     check_linop(A)
     x = sp.randn((8, 6), dtype=np.complex128)

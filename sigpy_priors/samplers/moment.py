@@ -25,7 +25,7 @@ ten times fewer Jacobian products than conjugate gradients at each level:
   costs applications of A but none of the network;
 - what is left of r when the products are spent goes into one step with
   :math:`V = \tau^2 I`, so that the data are met however the network behaves. Its
-  variance follows from r itself, whose gradient :math:`q = \sigma_y^2 r` would be
+  variance follows from r itself, since for such a V :math:`q = \sigma_y^2 r` has
 
   .. math::
       E \|q\|^2 = \tau^2\, \mathrm{tr} (A^H A)^2 + \sigma_y^2\, \mathrm{tr} A^H A

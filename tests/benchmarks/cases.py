@@ -85,11 +85,11 @@ def one_coil():
     for name, file in scans.items():
         full = np.load(data_folder() / f"kspace/{file}.npy").astype(np.complex64)
         full = full.reshape((1,) + full.shape[-2:])
+        mps = np.ones_like(full)
+        reference = sense_combine(full, mps)
         shape = full.shape[1:]
         masks = {"Poisson R=3": poisson(shape, 3), "1-D R=3": lines(shape, 3)}
         for kind, mask in masks.items():
-            mps = np.ones_like(full)
-            reference = sense_combine(full, mps)
             yield Case(f"{name}, {kind}", full * mask, mps, mask, reference)
 
 
