@@ -1,6 +1,6 @@
 """BART as the second home of the priors: graphs, and calls that use them.
 
-    bart_plugin.export(prior, "graph/brain", shape=(256, 232))
+    bart_plugin.exporters(prior, "graph/brain", shape=(256, 232))
     x = bart_plugin.pics(y, mps, prior)
 
 ``python -m bart_plugin`` finds, tries and builds a BART.

@@ -7,7 +7,7 @@ from bart_plugin import toolbox
 
 
 def _doctor(args):
-    from bart_plugin import doctor
+    from bart_plugin.toolbox import doctor
 
     good = True
     for graph in args.graphs:

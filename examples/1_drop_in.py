@@ -8,7 +8,7 @@ import argparse
 import sigpy.mri as mr
 
 import sigpy_priors as spp
-from sigpy_priors.example import example, undersample
+from sigpy_priors.data.example import example, undersample
 
 
 def main(argv=None):

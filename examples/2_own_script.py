@@ -11,8 +11,8 @@ import numpy as np
 import sigpy as sp
 
 import sigpy_priors as spp
-from sigpy_priors.example import example
-from sigpy_priors.metrics import psnr
+from sigpy_priors.data.example import example
+from sigpy_priors.show.metrics import psnr
 
 
 def main(argv=None):

@@ -16,9 +16,9 @@ import sigpy as sp
 import sigpy.mri as mr
 
 import sigpy_priors as spp
-from sigpy_priors.example import NOISE_STD, example
-from sigpy_priors.metrics import object_mask, psnr
-from sigpy_priors.plot import compare
+from sigpy_priors.data.example import NOISE_STD, example
+from sigpy_priors.show.metrics import object_mask, psnr
+from sigpy_priors.show.plot import compare
 
 LAMDAS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 

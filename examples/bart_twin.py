@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 import bart_plugin
 import sigpy_priors
-from bart_plugin.export import CG_ITER, RHO, default_schedule
-from sigpy_priors.bartfista import BartPics
-from sigpy_priors.example import example, undersample
-from sigpy_priors.metrics import psnr
+from bart_plugin.exporters import CG_ITER, RHO, default_schedule
+from bart_plugin.twin.pics import BartPics
+from sigpy_priors.data.example import example, undersample
+from sigpy_priors.show.metrics import psnr
 
 
 def main(argv=None):

@@ -9,7 +9,7 @@ lasts as long as the command does. Jobs that are killed or end at their time lim
 cost the slice they were at. ``--show`` prints the job script and submits nothing.
 
 The same without this script, on any cluster of machines (what malloc is told
-saves much of a slice's time, see ``sigpy_priors.cluster``):
+saves much of a slice's time, see ``sigpy_priors.volume.cluster``):
 
     dask scheduler --port 8786                             # on one
     export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=33554432
@@ -23,7 +23,7 @@ import signal
 import sys
 
 from sigpy_priors.cli import main as sigpy_priors
-from sigpy_priors.cluster import WORKER_ENVIRONMENT
+from sigpy_priors.volume.cluster import WORKER_ENVIRONMENT
 
 
 def make_cluster(args):

@@ -10,23 +10,41 @@ package adds nothing heavy to importing SigPy.
 
 from importlib import import_module
 
-_MODULES = (
-    "alg", "app", "calibration", "linop", "noise", "plot", "prox", "testing"
-)  # fmt: skip
+# Short names of modules, and where they are.
+_MODULES = {
+    "alg": "alg",
+    "app": "app",
+    "calibration": "posterior.calibration",
+    "gaussian": "priors.gaussian",
+    "io": "io",
+    "linop": "linop",
+    "maps": "scan.maps",
+    "metrics": "show.metrics",
+    "noise": "scan.noise",
+    "plot": "show.plot",
+    "priors": "priors",
+    "prox": "prox",
+    "samplers": "posterior.samplers",
+    "scan": "scan",
+    "statistics": "posterior.statistics",
+    "testing": "testing",
+    "volume": "volume",
+}
 _NAMES = {
-    "Prior": "prior",
-    "DenoiserPrior": "prior",
-    "DensityPrior": "prior",
-    "NetworkPrior": "network",
-    "GaussianPrior": "gaussian",
-    "GaussianMixturePrior": "gaussian",
-    "PriorCard": "card",
-    "load_prior": "package",
-    "save_prior": "package",
-    "read_card": "package",
-    "bundled": "package",
+    "Prior": "priors.base",
+    "DenoiserPrior": "priors.base",
+    "DensityPrior": "priors.base",
+    "NetworkPrior": "priors.network",
+    "NetworkDensity": "priors.density",
+    "GaussianPrior": "priors.gaussian",
+    "GaussianMixturePrior": "priors.gaussian",
+    "PriorCard": "priors.card",
+    "bundled": "priors.file",
+    "save_prior": "priors.file",
+    "load_prior": "load",
+    "read_card": "load",
     "export_onnx": "onnx.export",
-    "import_onnx": "importing",
+    "import_onnx": "importers.foreign",
 }
 
 __version__ = "0.1.0"
@@ -35,7 +53,7 @@ __all__ = [*_MODULES, *_NAMES, "__version__"]
 
 def __getattr__(name):
     if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
+        return import_module(f"{__name__}.{_MODULES[name]}")
     if name in _NAMES:
         return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

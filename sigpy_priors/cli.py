@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from sigpy_priors import __version__
-from sigpy_priors.commands import demo, export, import_, priors, recon, sample, train
+from sigpy_priors.commands import demo, export, import_, recon, sample, train
+from sigpy_priors.commands import info as priors
 
 __all__ = ["main"]
 

@@ -3,7 +3,7 @@
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
-from sigpy_priors import memory
+from sigpy_priors.backend import memory
 
 __all__ = ["HalvingSense", "SenseNormal", "sampling_mask"]
 

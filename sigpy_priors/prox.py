@@ -4,10 +4,9 @@ import math
 
 import sigpy as sp
 
-from sigpy_priors.checks import check_denoiser, check_density
-from sigpy_priors.graphreg import GraphReg
+from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, check_kind
 
-__all__ = ["DenoiserReg", "LogPriorReg", "GraphReg"]
+__all__ = ["DenoiserReg", "LogPriorReg"]
 
 
 def _check_weights(lamda, scale):
@@ -34,7 +33,7 @@ class DenoiserReg(sp.prox.Prox):
         lamda (float): regularization parameter, in squared units of the
             image.
         scale (float): image magnitude that the prior knows as 1
-            (:func:`sigpy_priors.noise.estimate_scale`).
+            (:func:`sigpy_priors.scan.noise.estimate_scale`).
 
     Raises:
         ValueError: if ``lamda`` or ``scale`` is out of range or ``prior``
@@ -46,7 +45,7 @@ class DenoiserReg(sp.prox.Prox):
     """
 
     def __init__(self, shape, prior, lamda, scale=1.0):
-        check_denoiser(prior)
+        check_kind(prior, DenoiserPrior)
         _check_weights(lamda, scale)
         self.prior = prior
         self.lamda = lamda
@@ -73,7 +72,7 @@ class LogPriorReg(sp.prox.Prox):
     many steps smaller than 2 / (1 + the curvature of :math:`\alpha g`). That of a
     density of images with noise :math:`\sigma` (its card's ``sigma``) is at most about
     :math:`2 \alpha \lambda / (s \sigma)^2`. Where one gradient step for each
-    of the data's is too rough, :class:`sigpy_priors.app.PriorRecon` descends on
+    of the data's is too rough, :class:`sigpy_priors.app.recon.PriorRecon` descends on
     the sum of both.
 
     Args:
@@ -95,7 +94,7 @@ class LogPriorReg(sp.prox.Prox):
     """
 
     def __init__(self, shape, prior, lamda, steps=1, step_size=1.0, scale=1.0):
-        check_density(prior)
+        check_kind(prior, DensityPrior)
         _check_weights(lamda, scale)
         if steps < 1 or steps != int(steps):
             raise ValueError(f"steps must be a whole number >= 1, got {steps}.")

@@ -6,7 +6,7 @@ For your test suite: each raises :class:`ContractError` with what it found.
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.prior import DenoiserPrior, DensityPrior
+from sigpy_priors.priors.base import DenoiserPrior, DensityPrior
 
 __all__ = ["ContractError", "check_linop", "check_prox", "check_prior"]
 

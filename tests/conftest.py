@@ -59,7 +59,7 @@ def brain_slice():
     """
     import sigpy as sp
 
-    from sigpy_priors.example import example
+    from sigpy_priors.data.example import example
 
     image, mps = example(num_coils=4)
     mps = mps[:, 2::4, 2::4]
@@ -71,9 +71,9 @@ def tiny_prior_file(tmp_path_factory):
     """File of a small untrained network: a prior for tests of what surrounds it."""
     import torch
 
-    from sigpy_priors.card import PriorCard
+    from sigpy_priors.priors.card import PriorCard
     from sigpy_priors.models import build_model
-    from sigpy_priors.package import save_prior
+    from sigpy_priors.priors.file import save_prior
 
     options = {"channels": [4, 8], "blocks": [1, 1], "emb_channels": 8}
     card = PriorCard(
@@ -90,7 +90,7 @@ def density(request):
     """A small PixelCNN with random weights, not trained, as a prior."""
     import torch
 
-    from sigpy_priors.density import NetworkDensity
+    from sigpy_priors.priors.density import NetworkDensity
     from sigpy_priors.models.pixelcnn import PixelCNN
 
     with torch.random.fork_rng():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sigpy_priors.cli import main
-from sigpy_priors.example import undersample
+from sigpy_priors.data.example import undersample
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Found, not imported: to import it changes what Ctrl-C does.

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import sigpy as sp
 
-from sigpy_priors import arrays, load_prior
-from sigpy_priors.app import PosteriorSampling, PriorRecon
-from sigpy_priors.example import undersample
-from sigpy_priors.samplers import moment
+from sigpy_priors import load_prior
+from sigpy_priors.backend import arrays
+from sigpy_priors.app.recon import PosteriorSampling, PriorRecon
+from sigpy_priors.data.example import undersample
+from sigpy_priors.posterior.samplers import moment
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def cupy(monkeypatch):
     monkeypatch.setattr(
         arrays, "_torch_stream", lambda pointer, gpu: contextlib.nullcontext()
     )
-    monkeypatch.setattr("sigpy_priors.memory._need", lambda function, gpu: 1 << 30)
-    monkeypatch.setattr("sigpy_priors.memory._free", lambda gpu: 16 << 30)
+    monkeypatch.setattr("sigpy_priors.backend.memory._need", lambda function, gpu: 1 << 30)
+    monkeypatch.setattr("sigpy_priors.backend.memory._free", lambda gpu: 16 << 30)
     return cp
 
 
@@ -132,7 +133,7 @@ def test_sampling_moves_its_input_once_and_then_noise_only(cupy, case, monkeypat
 
 def test_coordinates_are_moved_once(cupy, case, monkeypatch):
     """As far as there is no GPU: SigPy's gridding runs on one only."""
-    from sigpy_priors.problem import sense_problem
+    from sigpy_priors.scan.problem import sense_problem
 
     seen = {}
     monkeypatch.setattr(
@@ -273,7 +274,7 @@ def test_precision_and_compilation(gpu, brain, precision, compiled):
 def test_free_memory_bounds_a_batch(gpu, brain):
     import torch
 
-    from sigpy_priors import memory
+    from sigpy_priors.backend import memory
 
     x = torch.zeros((1, 256, 256), dtype=torch.complex64, device="cuda")
     fits = memory.fitting(lambda: brain.denoise(x, 0.1), 0, 1 << 20)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sigpy as sp
 
-from sigpy_priors.gaussian import GaussianPrior
+from sigpy_priors.priors.gaussian import GaussianPrior
 from sigpy_priors.prox import DenoiserReg
 from sigpy_priors.testing import ContractError, check_prox
 

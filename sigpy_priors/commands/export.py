@@ -5,7 +5,7 @@ def add_parser(commands, load):
     """Declare the subcommand; with ``load``, the formats it knows too."""
     p = commands.add_parser("export", help="export a prior, for BART or any runtime")
     if load:
-        from bart_plugin.cli_export import add_parser as add_bart
+        from bart_plugin.commands import add_parser as add_bart
 
         formats = p.add_subparsers(dest="format", required=True, metavar="FORMAT")
         add_bart(formats)

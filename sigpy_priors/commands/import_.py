@@ -50,7 +50,7 @@ def run(args):
     import tempfile
 
     from sigpy_priors import importers
-    from sigpy_priors.importing import import_onnx
+    from sigpy_priors.importers.foreign import import_onnx
 
     fields = ("inputs", "channels", "layout", "parametrization", "schedule", "sigma",
               "scale")  # fmt: skip

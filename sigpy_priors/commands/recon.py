@@ -3,7 +3,7 @@
 import functools
 import time
 
-from sigpy_priors.commands import volume
+from sigpy_priors.volume import run as volume
 
 __all__ = ["add_parser"]
 
@@ -39,7 +39,7 @@ def add_parser(commands):
 
 def run(args):
     """Reconstruct every slice that is not finished, then write the output."""
-    from sigpy_priors import io
+    from sigpy_priors.io import slices as io
 
     start = time.monotonic()
     options = {name: getattr(args, name) for name in _OPTIONS}
@@ -52,6 +52,6 @@ def run(args):
 
 
 def _reconstruct(prior, i, y, mps, **options):
-    from sigpy_priors.app import PriorRecon
+    from sigpy_priors.app.recon import PriorRecon
 
     return PriorRecon(y, mps, prior, show_pbar=False, **options).run()

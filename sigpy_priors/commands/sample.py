@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from sigpy_priors.commands import volume
+from sigpy_priors.volume import run as volume
 
 __all__ = ["add_parser"]
 
@@ -41,8 +41,9 @@ def run(args):
     """Draw for every slice that is not finished, write, say what was found."""
     import numpy as np
 
-    from sigpy_priors import io, plot_posterior
-    from sigpy_priors.noise import estimate_scale
+    from sigpy_priors.io import slices as io
+    from sigpy_priors.show import plot_posterior
+    from sigpy_priors.scan.noise import estimate_scale
 
     if args.num_samples < 2:
         raise ValueError(
@@ -82,7 +83,7 @@ def run(args):
 
 
 def _sample(prior, i, y, mps, seed, checkpoint, **options):
-    from sigpy_priors.sampling import PosteriorSampling
+    from sigpy_priors.app.sampling import PosteriorSampling
 
     if checkpoint is not None:
         checkpoint = Path(str(checkpoint).format(f"{i:05d}"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sigpy_priors.atomic import write_atomic
+from sigpy_priors.io.atomic import write_atomic
 
 __all__ = [
     "FRAMEWORKS", "ConversionError", "detect", "convert", "add_arguments", "options",
@@ -149,7 +149,7 @@ def convert(
 def _run(name, python, job, folder):
     """Run the framework's script and return its result."""
     (folder / "job.json").write_text(json.dumps(job))
-    script = Path(__file__).with_name(f"from_{name}.py")
+    script = Path(__file__).parent / "frameworks" / f"from_{name}.py"
     command = [str(python), str(script), str(folder)]
     try:
         done = subprocess.run(

@@ -1,7 +1,7 @@
 """Torch networks and the preconditionings that make them denoisers."""
 
 from sigpy_priors.models.precond import PRECONDS
-from sigpy_priors.registry import build_network
+from sigpy_priors.models.registry import build_network
 
 __all__ = ["build_model", "build_precond"]
 

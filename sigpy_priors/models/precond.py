@@ -8,7 +8,7 @@ which each class below states.
 Everything in this file is *per real channel*: ``sigma`` is the standard
 deviation in each of the two channels of a complex image, that is
 :math:`\sigma_{complex} / \sqrt 2`; the square root of two is applied by
-:class:`sigpy_priors.network.NetworkPrior` and nowhere else.
+:class:`sigpy_priors.priors.network.NetworkPrior` and nowhere else.
 
 References:
     Karras, T., Aittala, M., Aila, T., & Laine, S. (2022). Elucidating the

@@ -3,7 +3,7 @@
 From the inside out: :class:`Call` is the network as :mod:`models.precond` knows
 networks, ``net(z, c)`` of images (B, C, H, W) and a noise variable (B,); a
 preconditioning makes it a denoiser; :class:`Foreign` goes from the two channels
-and the noise per channel of :class:`sigpy_priors.network.NetworkPrior` to the
+and the noise per channel of :class:`sigpy_priors.priors.network.NetworkPrior` to the
 channels, noise level and scale of that denoiser.
 """
 
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from sigpy_priors.priors.module import complex_sigma
 
 __all__ = [
     "CHANNELS", "LAYOUTS", "SIGMAS", "Call", "Foreign", "build_foreign", "parse_scale",
@@ -159,7 +161,7 @@ class Foreign(nn.Module):
         super().__init__()
         self.denoiser = denoiser
         self.channels = channels
-        self.factor = 2**0.5 if sigma == "complex" else 1.0
+        self.sigma = sigma
         self.gain, self.offset = (float(v) for v in scale)
         self.stride = int(stride)
 
@@ -178,7 +180,8 @@ class Foreign(nn.Module):
 
     def _denoise(self, x, sigma):
         y = self.gain * x + self.offset if self.offset else self.gain * x
-        return (self.denoiser(y, self.factor * self.gain * sigma) - self.offset) / self.gain
+        level = complex_sigma(sigma) if self.sigma == "complex" else sigma
+        return (self.denoiser(y, self.gain * level) - self.offset) / self.gain
 
 
 def parse_scale(scale):
@@ -214,7 +217,7 @@ def build_foreign(module, options, precond, precond_options):
         precond_options (mapping): its options.
 
     Returns:
-        Foreign: model for :class:`sigpy_priors.network.NetworkPrior`.
+        Foreign: model for :class:`sigpy_priors.priors.network.NetworkPrior`.
 
     Raises:
         ValueError: for values that are not known, or do not fit the file.

@@ -15,16 +15,15 @@ Of a density prior ``x`` alone goes in; ``log_prob`` (batch,), in nats, and
 ``grad_log_prob``, its gradient over ``x``, come out.
 """
 
-import copy
 import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from sigpy_priors.atomic import write_atomic
+from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.priors.base import DensityPrior
 
 __all__ = ["OPSET", "TOLERANCE", "export_onnx"]
 
@@ -36,40 +35,17 @@ BATCH = {0: "batch"}
 IMAGE = BATCH | {2: "height", 3: "width"}
 
 
-class _Padded(nn.Module):
-    """A denoiser that pads by indices: a graph for every height and width."""
-
-    def __init__(self, made):
-        super().__init__()
-        self.model, self.low, self.stride = made.model, made.low, made.stride
-
-    def forward(self, x, sigma):
-        h, w = x.shape[-2:]
-        for axis, n in ((2, h), (3, w)):
-            if self.stride > 1:
-                whole = (n + self.stride - 1) // self.stride * self.stride
-                index = torch.arange(whole, device=x.device).clamp(max=n - 1)
-                x = x.index_select(axis, index)
-        out = self.model(x, sigma.clamp_min(self.low) / 2**0.5)
-        return out[..., :h, :w]
+# Sizes that differ from each other, and from the widths of networks.
+_SIZE = 37, 51
 
 
 def _module(prior):
     """What is written, an example, and the names of its free axes."""
-    from bart_plugin.denoiser import NetworkDenoiser, as_module
-    from sigpy_priors.density import NetworkDensity
-    from sigpy_priors.onnx.density import Density
-
-    if isinstance(prior, NetworkDensity):
-        # Sizes that differ from each other, and from the widths of networks.
-        model = prior.to("cpu", torch.float32)
-        return Density(model), (0.3 * _random(5, 2, 37, 51),), (IMAGE,)
-    made = as_module(prior)
-    size = getattr(made, "mean", torch.zeros(2, 37, 51)).shape[-2:]
-    args = _random(2, 2, *size), torch.tensor([0.1, 0.2])
-    if not isinstance(made, NetworkDenoiser):
-        return made, args, (BATCH, BATCH)
-    return _Padded(made), args, (IMAGE, BATCH)
+    module = prior.module()
+    if isinstance(prior, DensityPrior):
+        return module, (0.3 * _random(5, 2, *_SIZE),), (IMAGE,)
+    args = _random(2, 2, *(module.size or _SIZE)), torch.tensor([0.1, 0.2])
+    return module, args, (BATCH if module.size else IMAGE, BATCH)
 
 
 def _random(*shape):
@@ -105,14 +81,14 @@ def _by_symbols(module, args, free, inputs, outputs):
     return model
 
 
-def _write_model(module, args, free, inputs, outputs, what):
+def _write_model(prior, module, args, free, inputs, outputs, what):
     """A graph without chatter and notes on every node, and how exact it is.
 
     Running follows one path through Python only, and newer versions of torch may
     do without it: where it fails, or its graph does not hold, symbols are used.
     """
     from sigpy_priors.onnx import quiet
-    from sigpy_priors.onnx.density import Plain
+    from sigpy_priors.onnx.log_prob import Plain
     from sigpy_priors.onnx.gradient import add_gradient
 
     for way in (_by_running, _by_symbols):
@@ -124,7 +100,7 @@ def _write_model(module, args, free, inputs, outputs, what):
                 model = way(module.eval(), args, free, inputs, outputs[:1])
             if len(outputs) > 1:
                 add_gradient(model, inputs[0], *outputs)
-            worst = _parity(model, module, args, what)
+            worst = _parity(model, prior, args, what)
             break
         except Exception:
             if way is _by_symbols:
@@ -149,39 +125,56 @@ def _name_axes(graph, free):
                 dim.dim_param = names[dim.dim_param]
 
 
-def _parity(model, module, args, what):
+def _parity(model, prior, args, what):
     """Largest difference of onnxruntime to the prior in double precision, relative
-    to the largest value, at the example and at two other sizes.
+    to the largest value: at several sizes, and at noise below, at and above both
+    ends of the prior's range.
 
     Double precision: rounding of torch's own in single is no fault of the file.
     """
-    from sigpy_priors.onnx.runtime import open_session
+    from sigpy_priors.onnx.engine.runtime import open_session
 
     session = open_session(model.SerializeToString())
-    exact = copy.deepcopy(module).double()
-    exact = getattr(exact, "with_gradient", exact)
     x, *sigma = args
-    cases = [args]
+    cases = [x]
     if all(not isinstance(n, int) for n in session.get_inputs()[0].shape[2:]):
         scale = x.std()
-        cases += [
-            (scale * _random(1, 2, 24, 40), *(s[:1] for s in sigma)),
-            (scale * _random(3, 2, 41, 18), *(s[[0, 1, 0]] for s in sigma)),
-        ]
+        cases += [scale * _random(1, 2, 24, 40), scale * _random(3, 2, 41, 18)]
     worst = 0.0
     for case in cases:
-        feeds = {i.name: t.numpy() for i, t in zip(session.get_inputs(), case)}
-        expected = exact(*(t.double() for t in case))
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        for found, wanted in zip(session.run(None, feeds), expected, strict=True):
-            wanted = wanted.detach().numpy()
-            worst = max(worst, np.abs(found - wanted).max() / np.abs(wanted).max())
+        z = torch.complex(*case.double().unbind(1))
+        for level in _levels(prior) if sigma else (None,):
+            feeds, expected = {"x": case.numpy()}, _expected(prior, z, level)
+            if sigma:
+                feeds["sigma"] = np.full(len(case), level, np.float32)
+            for found, wanted in zip(session.run(None, feeds), expected, strict=True):
+                gap = np.abs(found - wanted).max()
+                worst = max(worst, gap / np.abs(wanted).max())
     if not worst <= TOLERANCE:
         raise ValueError(
-            f"{what}: onnxruntime and torch differ by {worst:.1e} of the greatest value, "
-            f"more than {TOLERANCE:g}: this prior cannot be exported."
+            f"{what}: onnxruntime and the prior differ by {worst:.1e} of the greatest "
+            f"value, more than {TOLERANCE:g}: this prior cannot be exported."
         )
     return worst
+
+
+def _levels(prior):
+    """Noise below, at and inside the ends of the range; above it is an error."""
+    low, high = prior.sigma_range
+    low, high = low or 0.01, min(high, 10.0)
+    return 0.0, low / 4, low, (low * high) ** 0.5, high
+
+
+def _expected(prior, z, sigma):
+    """What the prior says of complex images, as arrays of channels."""
+    if sigma is None:
+        value, gradient = prior.log_prob_and_grad(z)
+        return value.numpy(), _channels(gradient)
+    return (_channels(prior.denoise(z, float(np.float32(sigma)))),)
+
+
+def _channels(z):
+    return torch.view_as_real(z.resolve_conj()).permute(0, 3, 1, 2).numpy()
 
 
 def export_onnx(prior, path, half=False, int8=False):
@@ -191,8 +184,7 @@ def export_onnx(prior, path, half=False, int8=False):
     precision.
 
     Args:
-        prior (Prior or str): a network or Gaussian prior, a density prior, or
-            the name of one.
+        prior (Prior): a network or Gaussian prior, or a density prior.
         path (str or Path): file to write.
         half (bool): compute in half precision; inputs and outputs stay float.
         int8 (bool): kernels of 8-bit integers; activations stay float.
@@ -211,10 +203,6 @@ def export_onnx(prior, path, half=False, int8=False):
     from sigpy_priors.onnx.load import with_card
 
     onnx, _ = require("onnx", "onnxruntime")
-    if isinstance(prior, (str, Path)):
-        from sigpy_priors.package import load_prior
-
-        prior = load_prior(prior)
     if half and int8:
         raise ValueError("half and int8 are alternatives, choose one.")
     if prior.card is not None and prior.card.architecture == "onnx":
@@ -224,7 +212,7 @@ def export_onnx(prior, path, half=False, int8=False):
     outputs = ["denoised"] if len(args) == 2 else ["log_prob", "grad_log_prob"]
     if len(args) == 1 and (half or int8):
         raise ValueError("a density is exported in single precision only.")
-    model, worst = _write_model(module, args, free, inputs, outputs, path)
+    model, worst = _write_model(prior, module, args, free, inputs, outputs, path)
     notes = f"ONNX opset {OPSET}; differs from torch by {worst:.0e} of the maximum."
     if half or int8:
         from sigpy_priors.onnx.quantize import loss, to_half, to_int8
@@ -248,7 +236,7 @@ def export_onnx(prior, path, half=False, int8=False):
 
 def _card(prior, inputs, notes):
     """The prior's own card, with the file in place of the architecture."""
-    from sigpy_priors.card import PriorCard
+    from sigpy_priors.priors.card import PriorCard
 
     how = {
         "architecture": "onnx", "options": {"inputs": inputs}, "precond": "direct",
@@ -256,7 +244,7 @@ def _card(prior, inputs, notes):
     }  # fmt: skip
     if len(inputs) == 1:
         how |= {"precond": None, "kind": "density"}
-        how["options"]["numbers"] = prior.numbers
+        how["options"]["channels"] = prior.channels
     if prior.card is None:
         if len(inputs) == 2:
             low, high = prior.sigma_range

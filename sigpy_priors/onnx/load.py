@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from sigpy_priors.package import CARD, FORMAT
+from sigpy_priors.priors.card import CARD, FORMAT
 
 __all__ = ["load_onnx", "read_onnx", "card_of", "with_card"]
 
@@ -77,7 +77,7 @@ def card_of(model, source):
     Raises:
         ValueError: if there is none, or it is not valid.
     """
-    from sigpy_priors.card import PriorCard
+    from sigpy_priors.priors.card import PriorCard
 
     meta = {p.key: p.value for p in model.metadata_props}
     if CARD not in meta:
@@ -123,9 +123,9 @@ def load_onnx(path):
             inputs cannot be used.
     """
     from sigpy_priors.onnx.adapter import build_foreign
-    from sigpy_priors.onnx.density import OnnxDensity
-    from sigpy_priors.onnx.runtime import OnnxModule
-    from sigpy_priors.network import NetworkPrior
+    from sigpy_priors.onnx.log_prob import OnnxDensity
+    from sigpy_priors.onnx.engine.runtime import OnnxModule
+    from sigpy_priors.priors.network import NetworkPrior
 
     model = read_onnx(path)
     card = card_of(model, path)

@@ -1,6 +1,9 @@
 """Smaller ONNX files, and what they lose."""
 
 import numpy as np
+import torch
+
+from sigpy_priors.priors.module import add_noise
 
 __all__ = ["to_half", "to_int8", "loss", "noisy_example", "LEVELS"]
 
@@ -18,16 +21,16 @@ def noisy_example(sigma, seed=0, size=None):
     Returns:
         tuple: noisy and clean image, (1, 2, H, W), single precision.
     """
-    from sigpy_priors.example import example
+    from sigpy_priors.data.example import example
 
     clean, _ = example(num_coils=1)
     if size is not None:
         start = [(n - size) // 2 for n in clean.shape]
         clean = clean[start[0] : start[0] + size, start[1] : start[1] + size]
-    noise = np.random.default_rng(seed).standard_normal((2, *clean.shape)) / 2**0.5
-    channels = np.stack([clean.real, clean.imag])
-    noisy = channels + sigma * noise
-    return noisy[None].astype(np.float32), channels[None].astype(np.float32)
+    noise = np.random.default_rng(seed).standard_normal((1, 2, *clean.shape))
+    channels = torch.from_numpy(np.stack([clean.real, clean.imag])[None])
+    noisy = add_noise(channels, torch.from_numpy(noise), sigma)
+    return noisy.float().numpy(), channels.float().numpy()
 
 
 def _levels(sigma_range):
@@ -45,7 +48,7 @@ def loss(model, smaller, sigma_range):
     Returns:
         dict: noise level to loss of PSNR in dB.
     """
-    from sigpy_priors.onnx.runtime import open_session
+    from sigpy_priors.onnx.engine.runtime import open_session
 
     sessions = [open_session(m.SerializeToString()) for m in (model, smaller)]
     lost = {}

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sigpy_priors.atomic import write_atomic
+from sigpy_priors.io.atomic import write_atomic
 
 __all__ = [
     "save_checkpoint",

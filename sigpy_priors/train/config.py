@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sigpy_priors.registry import architectures
+from sigpy_priors.models.registry import architectures
 
 __all__ = ["TrainConfig", "load_config", "dump_config", "differences"]
 

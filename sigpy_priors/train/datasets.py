@@ -2,7 +2,7 @@
 
 Every reader yields 2-D slices, magnitude or complex. Scale does not matter:
 each slice is divided by its own 99.8th percentile magnitude, the scale at
-which priors are called (see :mod:`sigpy_priors.noise`).
+which priors are called (see :mod:`sigpy_priors.scan.noise`).
 """
 
 import math

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 import sigpy_priors
-from sigpy_priors.card import PriorCard
-from sigpy_priors.package import save_prior
+from sigpy_priors.priors.card import PriorCard
+from sigpy_priors.priors.file import save_prior
 
 __all__ = ["write_prior"]
 

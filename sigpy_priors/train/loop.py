@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from sigpy_priors.atomic import remove_leftovers
+from sigpy_priors.io.atomic import remove_leftovers
 from sigpy_priors.train.checkpoint import (
     read_checkpoint,
     restore_checkpoint,

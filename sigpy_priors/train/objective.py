@@ -15,9 +15,14 @@ from contextlib import nullcontext
 
 import torch
 
-from sigpy_priors import arrays
 from sigpy_priors.models import build_model
-from sigpy_priors.train.metrics import (
+from sigpy_priors.priors.module import (
+    ChannelDenoiser,
+    add_noise,
+    channel_sigma,
+    density_channels,
+)
+from sigpy_priors.train.validation import (
     bits_per_dim,
     denoising_psnr,
     trivial_bits,
@@ -81,10 +86,9 @@ class DenoiserObjective(Objective):
     """EDM loss; PSNR of denoised validation slices."""
 
     def loss(self, model, x, noise, sigma):
-        per_channel = sigma / 2**0.5
         with self._autocast(x.device):
-            out = model(x + noise * per_channel[:, None, None, None], per_channel)
-        c_out = self.net.coefficients(per_channel)[1]
+            out = ChannelDenoiser(model)(add_noise(x, noise, sigma), sigma)
+        c_out = self.net.coefficients(channel_sigma(sigma))[1]
         error = (out.float() - x).square().mean(dim=(1, 2, 3))
         return (error / c_out**2).mean()
 
@@ -109,8 +113,7 @@ class DensityObjective(Objective):
 
     def _images(self, x, noise, sigma):
         """What the density is of: noisy images on the grid of its values."""
-        x = x + noise * (sigma / 2**0.5)[:, None, None, None]
-        x = arrays.density_channels(x, self.net.channels)
+        x = density_channels(add_noise(x, noise, sigma), self.net.channels)
         return self.net.mixture.quantize(x)
 
     def loss(self, model, x, noise, sigma):

@@ -4,7 +4,7 @@ import time
 
 from tqdm.auto import tqdm
 
-from sigpy_priors.atomic import write_atomic
+from sigpy_priors.io.atomic import write_atomic
 
 __all__ = ["Bar", "Log"]
 

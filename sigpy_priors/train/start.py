@@ -1,6 +1,6 @@
 """Start a training run from the weights of another prior, to adapt it to own data."""
 
-from sigpy_priors.package import load_prior
+from sigpy_priors.load import load_prior
 
 __all__ = ["start_from"]
 

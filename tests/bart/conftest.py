@@ -10,7 +10,8 @@ import sigpy as sp
 import sigpy.mri as mr
 from ci import unavailable
 
-from bart_plugin import graph_cache, toolbox
+from bart_plugin.graph import cached as graph_cache
+from bart_plugin import toolbox
 
 
 def pytest_collection_modifyitems(items):
@@ -66,7 +67,7 @@ def net_prior():
     import torch
 
     from sigpy_priors.models import build_model
-    from sigpy_priors.network import NetworkPrior
+    from sigpy_priors.priors.network import NetworkPrior
 
     spec = {
         "architecture": "unet",

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from bart_plugin import contract
-from bart_plugin.export import annealed, default_schedule, export
-from bart_plugin.protobuf import GraphError, read_graph
-from sigpy_priors.gaussian import GaussianMixturePrior, GaussianPrior
+from bart_plugin.graph import contract
+from bart_plugin.exporters import annealed, default_schedule, export
+from bart_plugin.graph.protobuf import GraphError, read_graph
+from sigpy_priors.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from tfrun import TFGraph
 
 

@@ -9,10 +9,10 @@ import torch
 
 import bart_plugin
 from bart_plugin import toolbox
-from bart_plugin.density import loss_module, map_lamda
-from bart_plugin.export import export
-from sigpy_priors import cfl
-from sigpy_priors.bartfista import BartPics
+from bart_plugin.graph.loss import loss_module, map_lamda
+from bart_plugin.exporters import export
+from sigpy_priors.io.slices import cfl
+from bart_plugin.twin.pics import BartPics
 from tfrun import TFGraph
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bart_plugin import graph_cache
+from bart_plugin.graph import cached as graph_cache
 
 
 @pytest.fixture

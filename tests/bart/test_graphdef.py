@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bart_plugin.graphdef import BATCH, Graph, UnsupportedOperator, Value, dtype_of
-from bart_plugin.protobuf import Shape
-from bart_plugin.translate import translate
+from bart_plugin.graph.graphdef import BATCH, Graph, UnsupportedOperator, Value, dtype_of
+from bart_plugin.graph.protobuf import Shape
+from bart_plugin.graph.translate import translate
 from tfrun import TFGraph
 
 

@@ -5,7 +5,7 @@ import pytest
 import sigpy as sp
 
 import bart_plugin
-from sigpy_priors.gaussian import GaussianPrior
+from sigpy_priors.priors.gaussian import GaussianPrior
 
 SHAPE = (32, 24)
 

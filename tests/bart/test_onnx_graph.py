@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
 
-from bart_plugin.export import export  # noqa: E402
+from bart_plugin.exporters import export  # noqa: E402
 from sigpy_priors import load_prior  # noqa: E402
 from sigpy_priors.onnx import export_onnx  # noqa: E402
 from tfrun import TFGraph  # noqa: E402

@@ -6,10 +6,10 @@ import sigpy.mri as mr
 
 import bart_plugin
 from bart_plugin import toolbox
-from bart_plugin.runner import run
-from bart_plugin.export import CG_ITER, RHO, default_schedule, export
-from sigpy_priors.bartfista import BartPics
-from sigpy_priors.gaussian import GaussianPrior
+from bart_plugin.toolbox.runner import run
+from bart_plugin.exporters import CG_ITER, RHO, default_schedule, export
+from bart_plugin.twin.pics import BartPics
+from sigpy_priors.priors.gaussian import GaussianPrior
 
 
 def nrmse(a, b):

@@ -6,8 +6,8 @@ import sigpy as sp
 import sigpy.mri as mr
 
 import bart_plugin
-from bart_plugin.export import export
-from sigpy_priors.gaussian import GaussianPrior
+from bart_plugin.exporters import export
+from sigpy_priors.priors.gaussian import GaussianPrior
 from tfrun import TFGraph
 
 SHAPE = (12, 10)

@@ -6,9 +6,10 @@ import subprocess
 import pytest
 from ci import unavailable
 
-from bart_plugin import doctor, toolbox
+from bart_plugin.toolbox import doctor
+from bart_plugin import toolbox
 from bart_plugin.__main__ import main
-from bart_plugin.export import export
+from bart_plugin.exporters import export
 
 
 def test_doctor_tries_every_feature(bart100, bart080, monkeypatch):

@@ -41,7 +41,7 @@ def speed(name, threads):
 def quality(name, count):
     from denoise import images, psnr
 
-    from sigpy_priors.train.metrics import SIGMAS
+    from sigpy_priors.train.validation import SIGMAS
 
     prior = spp.load_prior(name)
     with tempfile.TemporaryDirectory() as folder:

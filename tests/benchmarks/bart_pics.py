@@ -20,13 +20,13 @@ from cases import brain8
 import bart_plugin
 import sigpy_priors as spp
 from bart_plugin import toolbox
-from bart_plugin.contract import image_shape
-from bart_plugin.denoiser import as_module
-from bart_plugin.export import (
+from bart_plugin.graph.contract import image_shape
+from sigpy_priors.priors.module import as_module
+from bart_plugin.exporters import (
     FISTA_ANNEALING, FISTA_STRENGTH, annealed, default_schedule,
 )  # fmt: skip
-from bart_plugin.graphs import prox_graph
-from sigpy_priors.metrics import object_mask, psnr
+from bart_plugin.graph.nodes import prox_graph
+from sigpy_priors.show.metrics import object_mask, psnr
 
 LAMDAS = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3e-2)
 

@@ -18,7 +18,7 @@ from cases import brain8
 from scipy import ndimage
 
 import sigpy_priors as spp
-from sigpy_priors.metrics import object_mask, peak, psnr
+from sigpy_priors.show.metrics import object_mask, peak, psnr
 
 # Of the complex noise over the peak, in the corners of the coil images.
 NOISE = 0.0127

@@ -20,15 +20,16 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np  # noqa: E402
 
-from sigpy_priors import cluster, load_prior  # noqa: E402
-from sigpy_priors.example import example, undersample  # noqa: E402
+from sigpy_priors import load_prior  # noqa: E402
+from sigpy_priors.volume import cluster  # noqa: E402
+from sigpy_priors.data.example import example, undersample  # noqa: E402
 
 WORKERS = 2
 
 
 def reconstruct(prior, i, y, mps):
     """One slice, as a worker does it."""
-    from sigpy_priors.app import PriorRecon
+    from sigpy_priors.app.recon import PriorRecon
 
     return PriorRecon(y, mps, prior, show_pbar=False).run()
 

@@ -22,8 +22,8 @@ import sigpy.mri as mr
 from cases import data_folder, sense_combine
 
 import sigpy_priors as spp
-from sigpy_priors.calibration import ConformalInterval, coverage
-from sigpy_priors.metrics import object_mask
+from sigpy_priors.posterior.calibration import ConformalInterval, coverage
+from sigpy_priors.show.metrics import object_mask
 
 ACCEL, COILS, NOISE = 4, 8, 0.01
 

@@ -17,7 +17,7 @@ from cases import data_folder
 import sigpy_priors as spp
 from sigpy_priors.train.augment import complex_crop
 from sigpy_priors.train.datasets import read_slices
-from sigpy_priors.train.metrics import SIGMAS
+from sigpy_priors.train.validation import SIGMAS
 
 
 def images(count):

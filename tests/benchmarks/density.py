@@ -15,7 +15,7 @@ import torch
 from prox import in_turn
 
 import sigpy_priors as spp
-from sigpy_priors import arrays
+from sigpy_priors.backend import arrays
 
 
 def contenders(prior, shape):

@@ -24,10 +24,10 @@ import sigpy as sp
 import sigpy.mri as mr
 import torch
 
-from sigpy_priors.gaussian import GaussianMixturePrior, GaussianPrior
-from sigpy_priors.sampling import PosteriorSampling
-from sigpy_priors.samplers import METHODS, Denoiser
-from sigpy_priors.statistics import interval
+from sigpy_priors.priors.gaussian import GaussianMixturePrior, GaussianPrior
+from sigpy_priors.app.sampling import PosteriorSampling
+from sigpy_priors.posterior.samplers import METHODS, Denoiser
+from sigpy_priors.posterior.statistics import interval
 
 SAMPLES = 16
 NOISE = 0.01

@@ -65,9 +65,9 @@ from deepinv.sampling import (
 )
 from posterior import NOISE, SAMPLES, Problem, row
 
-from sigpy_priors.arrays import from_channels, to_channels
-from sigpy_priors.gaussian import GaussianPrior
-from sigpy_priors.sampling import PosteriorSampling
+from sigpy_priors.backend.arrays import from_channels, to_channels
+from sigpy_priors.priors.gaussian import GaussianPrior
+from sigpy_priors.app.sampling import PosteriorSampling
 
 SIGMA = NOISE / 2**0.5
 

@@ -16,8 +16,8 @@ from denoise import images
 from denoise import psnr as psnr_of_all
 
 import sigpy_priors as spp
-from sigpy_priors.metrics import object_mask, psnr
-from sigpy_priors.train.metrics import SIGMAS
+from sigpy_priors.show.metrics import object_mask, psnr
+from sigpy_priors.train.validation import SIGMAS
 
 
 def denoising(priors, count):

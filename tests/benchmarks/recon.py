@@ -14,8 +14,8 @@ import sigpy.mri as mr
 from cases import SCANS
 
 import sigpy_priors as spp
-from sigpy_priors.metrics import nrmse, object_mask, peak, psnr, ssim
-from sigpy_priors.plot import compare
+from sigpy_priors.show.metrics import nrmse, object_mask, peak, psnr, ssim
+from sigpy_priors.show.plot import compare
 
 LAMDAS = np.geomspace(3e-4, 3e-2, 9)
 

@@ -14,7 +14,7 @@ import sysconfig
 from pathlib import Path
 
 from bart_plugin.toolbox import cache
-from sigpy_priors.atomic import write_atomic
+from sigpy_priors.io.atomic import write_atomic
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"

@@ -8,7 +8,8 @@ import pytest
 import torch_net
 from safetensors.torch import save_file
 
-from bart_plugin import graph_cache, toolbox
+from bart_plugin.graph import cached as graph_cache
+from bart_plugin import toolbox
 from sigpy_priors.cli import main as cli
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sigpy_priors.probe import _images
+from sigpy_priors.importers.probe import _images
 
 class Smooth(nn.Module):
     """A Wiener filter in closed form: four bands, each shrunk by its own power.

@@ -8,9 +8,10 @@ import torch
 
 import sigpy_priors as spp
 from sigpy_priors.cli import main
-from sigpy_priors.onnx import backend, export_onnx
+from sigpy_priors.onnx import export_onnx
+from sigpy_priors.onnx import accelerate as backend
 from sigpy_priors.onnx.quantize import loss, to_half, to_int8
-from sigpy_priors.onnx.runtime import describe, providers
+from sigpy_priors.onnx.engine.runtime import describe, providers
 from sigpy_priors.testing import check_prior
 
 
@@ -61,7 +62,7 @@ def test_the_file_in_any_runtime(tiny, exported, rng):
     assert free == {"x": ["batch", 2, "height", "width"], "sigma": ["batch"]}
     card = spp.read_card(exported)
     assert card.name == "tiny" and card.architecture == "onnx"
-    assert {p.key for p in model.metadata_props} == {"format", "sigpy_priors.card"}
+    assert {p.key for p in model.metadata_props} == {"format", "sigpy_priors.priors.card"}
     x = rng.standard_normal((1, 2, 21, 30)).astype(np.float32)
     feeds = {"x": x, "sigma": np.array([0.2], np.float32)}
     (y,) = session.run(None, feeds)

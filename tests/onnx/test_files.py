@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from onnx_networks import As, Smooth, write
 
 import sigpy_priors as spp
-from sigpy_priors.importing import import_onnx
+from sigpy_priors.importers.foreign import import_onnx
 from sigpy_priors.onnx.load import read_onnx
 
 TOLD = {
@@ -97,8 +97,8 @@ def test_unknown_operator_is_named(tmp_path):
 
 
 def test_interpreter_names_what_it_knows():
-    from sigpy_priors.onnx.interpreter import Interpreter
-    from sigpy_priors.onnx.ops import UnsupportedOperator
+    from sigpy_priors.onnx.engine.interpreter import Interpreter
+    from sigpy_priors.onnx.engine.nodes import UnsupportedOperator
 
     module = Interpreter(custom())
     with pytest.raises(UnsupportedOperator, match="Wobble.*Supported are: .*Conv, "):

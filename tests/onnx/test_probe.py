@@ -6,10 +6,10 @@ import torch
 from onnx_networks import LINEAR, As, Smooth, write
 
 import sigpy_priors as spp
-from sigpy_priors.importing import import_onnx
+from sigpy_priors.importers.foreign import import_onnx
 from sigpy_priors.onnx.load import read_onnx
-from sigpy_priors.onnx.runtime import OnnxModule
-from sigpy_priors.probe import probe
+from sigpy_priors.onnx.engine.runtime import OnnxModule
+from sigpy_priors.importers.probe import probe
 
 CASES = {
     "ours": ({}, {}),

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sigpy_priors.atomic import remove_leftovers, write_atomic
+from sigpy_priors.io.atomic import remove_leftovers, write_atomic
 from sigpy_priors.train.checkpoint import (
     read_checkpoint,
     restore_checkpoint,

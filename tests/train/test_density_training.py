@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from sigpy_priors import arrays, load_prior
-from sigpy_priors.package import read_card
+from sigpy_priors import load_prior
+from sigpy_priors.backend import arrays
+from sigpy_priors.load import read_card
 from sigpy_priors.train.loop import train
-from sigpy_priors.train.metrics import bits_per_dim, trivial_bits
+from sigpy_priors.train.validation import bits_per_dim, trivial_bits
 from sigpy_priors.train.objective import DensityObjective
 
 MODEL = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sigpy_priors.package import load_prior, read_card
+from sigpy_priors.load import load_prior, read_card
 from sigpy_priors.train import loop, objective
 from sigpy_priors.train.checkpoint import read_checkpoint
 from sigpy_priors.train.config import load_config

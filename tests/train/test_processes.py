@@ -12,7 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sigpy_priors.package import read_card
+from sigpy_priors.load import read_card
 from sigpy_priors.train.checkpoint import read_checkpoint
 from sigpy_priors.train.config import load_config
 from sigpy_priors.train.loop import train

@@ -1,0 +1,1 @@
+"""TensorFlow graphs for BART, written without TensorFlow, and what BART asks of them."""

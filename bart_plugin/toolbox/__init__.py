@@ -1,0 +1,1 @@
+"""BART itself: find one, build one that knows TensorFlow, run it, try what it can do."""

@@ -1,0 +1,6 @@
+"""What users run: reconstruction and posterior sampling as SigPy apps."""
+
+from sigpy_priors.app.recon import PriorRecon
+from sigpy_priors.app.sampling import PosteriorSampling
+
+__all__ = ["PosteriorSampling", "PriorRecon"]

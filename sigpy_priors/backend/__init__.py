@@ -1,0 +1,1 @@
+"""Arrays of numpy, cupy and torch, memory, optional packages."""

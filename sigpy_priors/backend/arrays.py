@@ -1,0 +1,111 @@
+"""Arrays between numpy, cupy and torch, and complex images as real channels.
+
+This is the only file that moves arrays. DLPack keeps a cupy array on its own
+device; a numpy array shares its memory with the torch tensor where it can.
+
+On a GPU, torch and cupy each have a stream that they put work on, and torch
+gives memory to others as soon as its own stream is done with it. So torch works
+on cupy's stream (:func:`on_stream_of`) wherever it works on cupy's arrays: then
+nothing has to wait, and nothing can overtake.
+"""
+
+import contextlib
+
+import numpy as np
+import sigpy as sp
+
+__all__ = [
+    "is_torch",
+    "to_torch",
+    "from_torch",
+    "on_stream_of",
+    "to_channels",
+    "from_channels",
+]
+
+
+def is_torch(x):
+    """Tell a torch tensor without importing torch."""
+    return type(x).__module__.partition(".")[0] == "torch"
+
+
+def to_torch(x):
+    """View a numpy, cupy or torch array as a torch tensor on its own device.
+
+    Args:
+        x (array): any of the three.
+
+    Returns:
+        torch.Tensor: shares memory where strides and byte order allow.
+    """
+    import torch
+
+    if is_torch(x):
+        return x
+    if sp.get_device(x) == sp.cpu_device:
+        x = np.asarray(x)
+        if not x.flags.writeable or any(s < 0 for s in x.strides):
+            x = x.copy()
+        return torch.from_numpy(x)
+    return torch.from_dlpack(x)
+
+
+def from_torch(tensor, like):
+    """Return a tensor as the kind of array that ``like`` is.
+
+    Args:
+        tensor (torch.Tensor): on the device of ``like``.
+        like (array): numpy, cupy or torch array; only its kind is used.
+
+    Returns:
+        array: same memory as the tensor.
+    """
+    if is_torch(like):
+        return tensor
+    if sp.get_device(like) == sp.cpu_device:
+        return tensor.detach().numpy()
+    device = sp.get_device(like)
+    with device:
+        return device.xp.from_dlpack(tensor.detach())
+
+
+@contextlib.contextmanager
+def on_stream_of(x):
+    """Let torch work on the device and stream of an array, in a ``with``.
+
+    Args:
+        x (array): where it is a cupy array, torch's current stream becomes
+            cupy's; nothing is done for numpy arrays and torch tensors.
+    """
+    if is_torch(x) or sp.get_device(x) == sp.cpu_device:
+        yield
+        return
+    device = sp.get_device(x)
+    with device:
+        pointer = device.xp.cuda.get_current_stream().ptr
+        with _torch_stream(pointer, device.id):
+            yield
+
+
+def _torch_stream(pointer, gpu):
+    import torch
+
+    # Pointer 0 is CUDA's default stream, and torch's.
+    stream = torch.cuda.default_stream(gpu)
+    if pointer:
+        stream = torch.cuda.ExternalStream(pointer, device=gpu)
+    return torch.cuda.stream(stream)
+
+
+def to_channels(x):
+    """Complex tensor (N, H, W) to real channels (N, 2, H, W)."""
+    import torch
+
+    return torch.view_as_real(x.resolve_conj()).permute(0, 3, 1, 2)
+
+
+def from_channels(x):
+    """Real channels (N, 2, H, W) to a complex tensor (N, H, W)."""
+    import torch
+
+    return torch.complex(*x.unbind(1))

@@ -1,0 +1,1 @@
+"""Files: k-space, maps and images in and out; written whole or not at all."""

@@ -1,0 +1,58 @@
+"""Which ending is read by whom: the one door for priors, by name or file."""
+
+from pathlib import Path
+
+from sigpy_priors.priors.file import bundled, load_file, open_file
+
+__all__ = ["load_prior", "read_card"]
+
+
+def read_card(name):
+    """The card of a prior, without its weights.
+
+    Args:
+        name (str or Path): bundled name or file.
+
+    Returns:
+        PriorCard: validated card.
+
+    Raises:
+        ValueError: as :func:`load_prior`.
+    """
+    path = Path(bundled().get(str(name), name))
+    if path.suffix == ".onnx":
+        from sigpy_priors.onnx.load import card_of, read_onnx
+
+        return card_of(read_onnx(path), path)
+    return open_file(path)[1]
+
+
+def load_prior(name, runtime="auto"):
+    """Load a prior.
+
+    Args:
+        name (str or Path): a bundled name (:func:`sigpy_priors.bundled`) or a
+            file, ``.safetensors`` or ``.onnx`` (:mod:`sigpy_priors.onnx`).
+        runtime (str): what a network denoiser runs with on the CPU: "auto",
+            the faster of those installed, or "torch".
+
+    Returns:
+        Prior: ready for :class:`sigpy_priors.app.PriorRecon`.
+
+    Raises:
+        ValueError: if there is no such file, it is damaged, of another format
+            or version, its architecture is not installed, card and weights do
+            not belong together, or the runtime is unknown.
+    """
+    if runtime not in ("auto", "torch"):
+        raise ValueError(f"runtime must be 'auto' or 'torch', got {runtime!r}.")
+    path = Path(bundled().get(str(name), name))
+    if path.suffix == ".onnx":
+        from sigpy_priors.onnx.load import load_onnx
+
+        return load_onnx(path)
+    if runtime == "torch":
+        return load_file(path)
+    from sigpy_priors.onnx.accelerate import accelerate
+
+    return load_file(path, accelerate)

@@ -1,0 +1,1 @@
+"""Draws from the posterior, and what they tell: samplers, statistics, calibration."""

@@ -1,0 +1,110 @@
+"""Samples as they come: their moments, and a file from which a run goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import sigpy as sp
+
+from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.posterior.statistics import OnlineMoments
+
+__all__ = ["Draws"]
+
+
+class Draws:
+    """The samples drawn so far.
+
+    Args:
+        keep (bool): False keeps mean and variance only.
+        checkpoint (str, Path or None): ``.npz`` file that :meth:`save` writes.
+        fingerprint (str): of everything that the samples depend on.
+
+    Attributes:
+        moments (OnlineMoments): mean and variance.
+    """
+
+    def __init__(self, keep=True, checkpoint=None, fingerprint=""):
+        self.keep = keep
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.fingerprint = fingerprint
+        self.moments = OnlineMoments()
+        self._chunks = []
+
+    def __len__(self):
+        return self.moments.count
+
+    def add(self, chunk):
+        """Add samples (N, H, W)."""
+        self.moments.update(chunk)
+        if self.keep:
+            self._chunks.append(chunk)
+
+    @property
+    def samples(self):
+        """array: samples so far (S, H, W).
+
+        Raises:
+            ValueError: if they were not kept, or there are none.
+        """
+        if not self.keep:
+            raise ValueError("samples were not kept: use keep_samples=True.")
+        if not self._chunks:
+            raise ValueError("no samples yet: call run().")
+        if len(self._chunks) > 1:
+            xp = sp.get_array_module(self._chunks[0])
+            self._chunks = [xp.concatenate(self._chunks)]
+        return self._chunks[0]
+
+    @property
+    def mean(self):
+        """array: mean of the samples (H, W).
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if self.moments.mean is None:
+            raise ValueError("no samples yet: call run().")
+        return self.moments.mean
+
+    def save(self):
+        """Write the checkpoint, if it has a name."""
+        if self.checkpoint is None:
+            return
+        arrays = {"fingerprint": self.fingerprint, **self.moments.state()}
+        if self.keep:
+            arrays["samples"] = self.samples
+        for name in ("mean", "m2", "samples"):
+            if name in arrays:
+                arrays[name] = sp.to_device(arrays[name], sp.cpu_device)
+
+        def write(tmp):
+            with open(tmp, "wb") as f:
+                np.savez(f, **arrays)
+
+        write_atomic(self.checkpoint, write)
+
+    def load(self, device=sp.cpu_device):
+        """Go on from the checkpoint, if there is one.
+
+        Args:
+            device (Device): where the samples are put.
+
+        Raises:
+            ValueError: if it is no checkpoint, or that of something else.
+        """
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return
+        try:
+            with np.load(self.checkpoint, allow_pickle=False) as file:
+                saved = dict(file)
+        except (ValueError, OSError, EOFError) as e:
+            raise ValueError(f"{self.checkpoint}: not a checkpoint ({e}).") from e
+        if str(saved.get("fingerprint")) != self.fingerprint:
+            raise ValueError(
+                f"{self.checkpoint}: written for other data, prior or settings; "
+                f"remove it, or name another file."
+            )
+        state = {k: sp.to_device(saved[k], device) for k in ("mean", "m2")}
+        self.moments.restore(state | {"count": saved["count"]})
+        if self.keep:
+            self._chunks = [sp.to_device(saved["samples"], device)]

@@ -1,0 +1,101 @@
+"""What a prior is, was trained on, and may be used for."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+__all__ = ["CARD", "CARD_VERSION", "FORMAT", "PriorCard"]
+
+CARD_VERSION = 1
+# What the metadata of a file say: what it is, and under which key its card is.
+FORMAT = "sigpy-priors"
+CARD = "sigpy_priors.card"
+
+
+class PriorCard(BaseModel):
+    """The card of a prior; travels in its file and in every export.
+
+    Attributes:
+        version (int): version of this format.
+        name (str): short name.
+        kind (str): "denoiser" or "density".
+        description (str): one paragraph.
+        architecture, options, precond, precond_options: how to build the
+            network (:mod:`sigpy_priors.models.registry`).
+        package (str): package that registers the architecture, if not ours.
+        sigma_range (tuple of float): trained noise levels, complex standard
+            deviation in units of the image scale; None for a density.
+        sigma (float): noise level of the images that a density is of, likewise.
+        strength (float): calibrated factor on the prior's weight in
+            reconstructions (:class:`sigpy_priors.priors.base.DenoiserPrior`).
+        scale (str): what image magnitude counts as 1.
+        weights_sha256 (str): digest of the weights that the card belongs to.
+        license, data, config, commit, hours, hardware, validation, citation,
+            notes: provenance.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = CARD_VERSION
+    name: str = Field(min_length=1)
+    kind: Literal["denoiser", "density"] = "denoiser"
+    description: str = ""
+    architecture: str
+    options: dict[str, Any] = {}
+    precond: str | None = "edm"
+    precond_options: dict[str, Any] = {}
+    package: str | None = None
+    sigma_range: tuple[float, float] | None = None
+    sigma: float = Field(0.0, ge=0)
+    strength: float = Field(1.0, gt=0)
+    scale: str = "99.8th percentile of the image magnitude is 1"
+    weights_sha256: str = ""
+    license: str = ""
+    data: list[dict[str, str]] = []
+    config: dict[str, Any] = {}
+    commit: str = ""
+    hours: float | None = Field(None, ge=0)
+    hardware: str = ""
+    validation: dict[str, Any] = {}
+    citation: str = ""
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _range(self):
+        if self.kind == "density":
+            if self.sigma_range is not None or self.precond is not None:
+                raise ValueError("a density has no sigma_range and no precond")
+            return self
+        if self.sigma_range is None or self.precond is None:
+            raise ValueError("a denoiser needs sigma_range and precond")
+        lo, hi = self.sigma_range
+        if not 0 < lo < hi:
+            raise ValueError(f"sigma_range must be 0 < low < high, got {(lo, hi)}")
+        return self
+
+    @classmethod
+    def parse(cls, text, source):
+        """Read a card from JSON text.
+
+        Args:
+            text (str): JSON.
+            source (str or Path): named in errors.
+
+        Raises:
+            ValueError: with one line for each field that is wrong.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as e:
+            lines = []
+            for err in e.errors():
+                where = ".".join(map(str, err["loc"])) or "card"
+                if where == "version":
+                    lines.append(
+                        f"  version {err['input']!r}, but this release reads "
+                        f"version {CARD_VERSION}: update sigpy-priors"
+                    )
+                else:
+                    lines.append(f"  {where}: {err['msg']}")
+            text = "\n".join([f"{source}: the prior's card is not valid:", *lines])
+            raise ValueError(text) from None

@@ -1,0 +1,151 @@
+"""Priors as safetensors files: the card inside, and the bundled ones."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from sigpy_priors.priors.card import CARD, FORMAT, PriorCard
+
+__all__ = ["save_prior", "open_file", "load_file", "bundled"]
+
+FORMAT = "sigpy-priors"
+CARD = "sigpy_priors.priors.card"
+_DATA = Path(__file__).parent / "data"
+
+
+def bundled():
+    """The priors that come with this package.
+
+    Returns:
+        dict: name to file.
+    """
+    return {p.stem: p for p in sorted(_DATA.glob("*.safetensors"))}
+
+
+def _digest(tensors):
+    """SHA-256 over names, types, shapes and bytes, whatever their order."""
+    import torch
+
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        sha.update(f"{name}:{t.dtype}:{tuple(t.shape)};".encode())
+        # As bytes: numpy knows no bfloat16.
+        sha.update(t.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def save_prior(path, model, card, dtype="float32"):
+    """Write a network prior to one file.
+
+    Args:
+        path (str or Path): file to write; replaced atomically.
+        model (Module): the network that ``card`` describes.
+        card (PriorCard): its digest of the weights is filled in.
+        dtype (str): "float32" or "float16" storage; it is computed in the
+            precision of the image either way.
+
+    Returns:
+        PriorCard: the card as written.
+
+    Raises:
+        ValueError: if a weight is not finite, in this precision.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from sigpy_priors.io.atomic import write_atomic
+
+    tensors = {}
+    for name, t in model.state_dict().items():
+        t = t.detach().cpu().contiguous()
+        tensors[name] = t.to(getattr(torch, dtype)) if t.is_floating_point() else t
+        if not torch.isfinite(tensors[name]).all():
+            raise ValueError(f"{path}: weight {name!r} is not finite as {dtype}.")
+    card = card.model_copy(update={"weights_sha256": _digest(tensors)})
+    meta = {"format": FORMAT, CARD: card.model_dump_json()}
+    write_atomic(path, lambda p: save_file(tensors, p, meta))
+    return card
+
+
+def open_file(path):
+    """A safetensors file and its card, without reading the weights.
+
+    Args:
+        path (str or Path): the file.
+
+    Returns:
+        tuple: the open file, and its PriorCard.
+
+    Raises:
+        ValueError: if there is no such file, it is damaged, or no prior.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such prior; bundled are {', '.join(bundled()) or 'none'}, "
+            f"anything else is the path of a file."
+        )
+    try:
+        file = safe_open(path, "pt")
+    except (SafetensorError, OSError) as e:
+        raise ValueError(
+            f"{path}: not a safetensors file, or damaged or cut short ({e})."
+        ) from e
+    meta = file.metadata() or {}
+    if meta.get("format") != FORMAT or CARD not in meta:
+        raise ValueError(
+            f"{path}: a safetensors file, but no prior of this package: its "
+            f"metadata have no card. Import other networks with their card."
+        )
+    return file, PriorCard.parse(meta[CARD], path)
+
+
+def load_file(path, accelerate=None):
+    """Load a prior from a safetensors file.
+
+    Args:
+        path (str or Path): the file.
+        accelerate (callable or None): of a network denoiser
+            (:class:`sigpy_priors.priors.network.NetworkPrior`).
+
+    Returns:
+        NetworkPrior or NetworkDensity: by the card's kind.
+
+    Raises:
+        ValueError: if there is no such file, it is damaged, of another format
+            or version, its architecture is not installed, or card and weights
+            do not belong together.
+    """
+    import torch
+
+    from sigpy_priors.models import build_model
+    from sigpy_priors.priors.density import NetworkDensity
+    from sigpy_priors.priors.network import NetworkPrior
+
+    file, card = open_file(path)
+    try:
+        tensors = {k: file.get_tensor(k) for k in file.keys()}
+    except Exception as e:
+        raise ValueError(f"{path}: weights cannot be read: {e}") from e
+    if card.weights_sha256 != _digest(tensors):
+        raise ValueError(
+            f"{path}: the weights are not those that the card was written for "
+            f"(SHA-256 differs): the file is damaged or was altered."
+        )
+    model = build_model(json.loads(card.model_dump_json()), card.package)
+    tensors = {
+        k: t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
+        for k, t in tensors.items()
+    }
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as e:
+        raise ValueError(
+            f"{path}: the card describes another network than the weights: {e}"
+        ) from e
+    if card.kind == "density":
+        return NetworkDensity(model, card)
+    return NetworkPrior(model, card, accelerate=accelerate)

@@ -1,0 +1,1 @@
+"""What was measured: operator, data, noise, units, coil maps. Knows no prior."""

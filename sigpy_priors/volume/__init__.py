@@ -1,0 +1,1 @@
+"""Many slices: mapped one after the other or over a cluster, resumable."""

@@ -1,0 +1,66 @@
+"""Finished slices of an unfinished run, in a folder beside its output."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from sigpy_priors.io.slices import write_image
+from sigpy_priors.io.atomic import write_atomic
+
+__all__ = ["SliceStore"]
+
+
+class SliceStore:
+    """Slices on disk, each written at once; ``i in store`` tells what is there.
+
+    Args:
+        output (str or Path): the output that they will become.
+        settings (dict): JSON-able; slices of other settings are never mixed.
+        restart (bool): discard what is there.
+
+    Raises:
+        ValueError: if slices of other settings are there.
+    """
+
+    def __init__(self, output, settings, restart=False):
+        output = Path(output)
+        self.folder = output.with_name(output.name + ".part")
+        self.settings = settings
+        self._settings_file = self.folder / "settings.json"
+        if restart:
+            self.remove()
+        if not self._settings_file.is_file():
+            return
+        old = json.loads(self._settings_file.read_text())
+        changed = [k for k in settings if old.get(k) != settings[k]]
+        if changed:
+            was = ", ".join(f"{k} {old.get(k)}, now {settings[k]}" for k in changed)
+            raise ValueError(
+                f"{self.folder} holds an unfinished run with other settings "
+                f"({was}); repeat that run, or begin anew with --restart."
+            )
+
+    def _file(self, i):
+        return self.folder / f"{i:05d}.npy"
+
+    def __contains__(self, i):
+        return self._file(i).is_file()
+
+    def save(self, i, image):
+        """Keep the finished slice ``i``, an array (H, W) or (samples, H, W)."""
+        self.folder.mkdir(exist_ok=True)
+        if not self._settings_file.is_file():  # always before the first slice
+            text = json.dumps(self.settings)
+            write_atomic(self._settings_file, lambda p: p.write_text(text))
+        write_image(self._file(i), image)
+
+    def load(self, i):
+        """The finished slice ``i``."""
+        return np.load(self._file(i))
+
+    def remove(self):
+        """Delete all slices."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
