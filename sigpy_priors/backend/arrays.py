@@ -9,12 +9,20 @@ on cupy's stream (:func:`on_stream_of`) wherever it works on cupy's arrays: then
 nothing has to wait, and nothing can overtake.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import sigpy as sp
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = [
+    "Array",
     "is_torch",
     "to_torch",
     "from_torch",
@@ -23,13 +31,20 @@ __all__ = [
     "from_channels",
 ]
 
+Array: TypeAlias = Any
+"""A numpy, cupy or torch array, for annotations; shapes are in the docstrings.
 
-def is_torch(x):
+Not their union: cupy may be missing, and no checker could follow arithmetic of
+arrays that are of one kind, but of any one.
+"""
+
+
+def is_torch(x: object) -> bool:
     """Tell a torch tensor without importing torch."""
     return type(x).__module__.partition(".")[0] == "torch"
 
 
-def to_torch(x):
+def to_torch(x: Array) -> torch.Tensor:
     """View a numpy, cupy or torch array as a torch tensor on its own device.
 
     Args:
@@ -50,7 +65,7 @@ def to_torch(x):
     return torch.from_dlpack(x)
 
 
-def from_torch(tensor, like):
+def from_torch(tensor: torch.Tensor, like: Array) -> Array:
     """Return a tensor as the kind of array that ``like`` is.
 
     Args:
@@ -70,7 +85,7 @@ def from_torch(tensor, like):
 
 
 @contextlib.contextmanager
-def on_stream_of(x):
+def on_stream_of(x: Array) -> Iterator[None]:
     """Let torch work on the device and stream of an array, in a ``with``.
 
     Args:
@@ -87,7 +102,7 @@ def on_stream_of(x):
             yield
 
 
-def _torch_stream(pointer, gpu):
+def _torch_stream(pointer: int, gpu: int) -> torch.cuda.StreamContext:
     import torch
 
     # Pointer 0 is CUDA's default stream, and torch's.
@@ -97,14 +112,14 @@ def _torch_stream(pointer, gpu):
     return torch.cuda.stream(stream)
 
 
-def to_channels(x):
+def to_channels(x: torch.Tensor) -> torch.Tensor:
     """Complex tensor (N, H, W) to real channels (N, 2, H, W)."""
     import torch
 
     return torch.view_as_real(x.resolve_conj()).permute(0, 3, 1, 2)
 
 
-def from_channels(x):
+def from_channels(x: torch.Tensor) -> torch.Tensor:
     """Real channels (N, 2, H, W) to a complex tensor (N, H, W)."""
     import torch
 

@@ -3,9 +3,17 @@
 GPUs are given as in SigPy and ``torch.Tensor.get_device``: -1 is the CPU.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from sigpy_priors.backend.arrays import Array
 
 __all__ = ["fitting", "halving", "in_chunks", "out_of_memory"]
+
+_Result = TypeVar("_Result")
 
 CPU_BATCH = 8  # larger batches of images are no faster there
 _WORDS = (
@@ -17,7 +25,7 @@ _WORDS = (
 _SHARE = 0.8  # of the free memory; the rest is for what comes and goes
 
 
-def out_of_memory(error):
+def out_of_memory(error: BaseException) -> bool:
     """Tell whether memory ran out: numpy's, torch's, cupy's or onnxruntime's words.
 
     SigPy's operators raise a RuntimeError from what they met.
@@ -33,7 +41,7 @@ def out_of_memory(error):
     )
 
 
-def fitting(function, gpu, most):
+def fitting(function: Callable[[], object], gpu: int, most: int) -> int:
     """How many images fit into the memory that is free.
 
     Args:
@@ -53,7 +61,9 @@ def fitting(function, gpu, most):
     return max(1, min(most, int(_SHARE * _free(gpu) / need)))
 
 
-def halving(function, size, left):
+def halving(
+    function: Callable[[int], _Result], size: int, left: int
+) -> tuple[_Result, int]:
     """Do several things together, half as many whenever memory runs out.
 
     Args:
@@ -75,12 +85,15 @@ def halving(function, size, left):
         except Exception as e:
             if n <= 1 or not out_of_memory(e):
                 raise
-        # Only here has the error let go of the arrays of its frames.
+        # Only after the except block: until then the error's frames keep the
+        # arrays alive that are to be freed.
         _release()
         size = n // 2
 
 
-def in_chunks(function, arrays, size):
+def in_chunks(
+    function: Callable[..., _Result], arrays: Sequence[Array], size: int
+) -> tuple[list[_Result], int]:
     """Map a function over the first axis of arrays, in chunks that fit.
 
     Args:
@@ -95,14 +108,14 @@ def in_chunks(function, arrays, size):
     while first < length or not out:
         rest = [a[first:] for a in arrays]
         result, size = halving(
-            lambda n: function(*(a[:n] for a in rest)), size, length - first
+            lambda n, rest=rest: function(*(a[:n] for a in rest)), size, length - first
         )
         out.append(result)
         first += size
     return out, size
 
 
-def _need(function, gpu):
+def _need(function: Callable[[], object], gpu: int) -> int:
     """Bytes that a call takes at its peak, beyond what is in use."""
     import torch
 
@@ -112,7 +125,7 @@ def _need(function, gpu):
     return torch.cuda.max_memory_allocated(gpu) - before
 
 
-def _free(gpu):
+def _free(gpu: int) -> int:
     """Bytes that torch can still get: the driver's, and those it keeps itself."""
     import torch
 
@@ -121,7 +134,7 @@ def _free(gpu):
     return torch.cuda.mem_get_info(gpu)[0] + kept
 
 
-def _release():
+def _release() -> None:
     """Give cached memory back: what torch keeps cupy cannot use, and vice versa."""
     if "cupy" in sys.modules:
         sys.modules["cupy"].get_default_memory_pool().free_all_blocks()

@@ -35,13 +35,6 @@ def test_channels_of_a_conjugate_view():
     torch.testing.assert_close(arrays.to_channels(x.conj())[:, 1], -x.imag)
 
 
-def test_padding_to_a_multiple():
-    x = torch.randn(1, 2, 5, 8)
-    assert arrays.pad_to_multiple(x, 4).shape == (1, 2, 8, 8)
-    torch.testing.assert_close(arrays.pad_to_multiple(x, 4)[..., :5, :], x)
-    assert arrays.pad_to_multiple(x, 1) is x
-
-
 class FakeCupy:
     """Stands for a device array: the code path of cupy, without a GPU."""
 

@@ -46,7 +46,10 @@ def network():
     [
         (MemoryError(), True),
         (torch.cuda.OutOfMemoryError("CUDA out of memory."), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            True,
+        ),
         (type("OutOfMemoryError", (Exception,), {})("cupy"), True),
         (RuntimeError("size mismatch"), False),
         (ValueError("out of memory of that"), False),
