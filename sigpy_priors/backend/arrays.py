@@ -96,8 +96,9 @@ def on_stream_of(x: Array) -> Iterator[None]:
         yield
         return
     device = sp.get_device(x)
+    xp: Any = device.xp  # cupy, since the array is not on the CPU
     with device:
-        pointer = device.xp.cuda.get_current_stream().ptr
+        pointer = xp.cuda.get_current_stream().ptr
         with _torch_stream(pointer, device.id):
             yield
 

@@ -1,12 +1,15 @@
 """Files that are whole or not there, whenever a process is killed."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["write_atomic", "remove_leftovers"]
 
 
-def write_atomic(path, write):
+def write_atomic(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call ``write(temporary path)``, then put the result in place at once.
 
     A reader, or a run killed at any moment, sees the old file or the new one.
@@ -29,7 +32,7 @@ def write_atomic(path, write):
         tmp.unlink(missing_ok=True)
 
 
-def remove_leftovers(path):
+def remove_leftovers(path: str | Path) -> None:
     """Remove temporary files of ``path`` that a killed process left behind."""
     path = Path(path)
     for tmp in path.parent.glob(f".{path.name}.*.tmp"):

@@ -6,7 +6,7 @@ from pathlib import Path
 __all__ = ["cache"]
 
 
-def cache():
+def cache() -> Path:
     """Folder of everything that is built, outside of any repository.
 
     Returns:

@@ -4,9 +4,14 @@ BART stores its 16 dimensions first fastest: read with the dimensions reversed,
 dimension d is numpy's axis -1 - d, and (READ, PHS1) is (W, H).
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+
+from sigpy_priors.io.atomic import write_atomic
 
 __all__ = ["read_cfl", "write_cfl", "bart_to_slices", "image_to_bart"]
 
@@ -14,7 +19,7 @@ _BART_DIMS = 16
 _READ, _PHS1, _PHS2, _COIL, _SLICE, _BATCH = 0, 1, 2, 3, 13, 15
 
 
-def read_cfl(path):
+def read_cfl(path: str | Path) -> npt.NDArray[np.complex64]:
     """Map a BART array into memory.
 
     (The reader in BART's own package loads all of it and checks nothing.)
@@ -50,15 +55,13 @@ def read_cfl(path):
     return np.memmap(path.with_suffix(".cfl"), "<c8", "r", shape=tuple(dims[::-1]))
 
 
-def write_cfl(path, data):
+def write_cfl(path: str | Path, data: np.ndarray) -> None:
     """Write a BART array; the reverse of :func:`read_cfl`.
 
     Args:
         path (str or Path): its ``.cfl`` file; the ``.hdr`` goes beside it.
         data (array): BART's dimensions in reversed order.
     """
-    from sigpy_priors.io.atomic import write_atomic
-
     path = Path(path)
     dims = " ".join(map(str, data.shape[::-1]))
     data = np.ascontiguousarray(data, "<c8")
@@ -67,7 +70,7 @@ def write_cfl(path, data):
     write_atomic(path.with_suffix(".hdr"), lambda p: p.write_text(header))
 
 
-def bart_to_slices(path, data, cartesian):
+def bart_to_slices(path: str | Path, data: np.ndarray, cartesian: bool) -> np.ndarray:
     """View BART's dimensions as ([slices,] coils, H, W).
 
     Args:
@@ -100,7 +103,7 @@ def bart_to_slices(path, data, cartesian):
     return data.reshape(shape if shape[0] > 1 else shape[1:])
 
 
-def image_to_bart(image, samples=False):
+def image_to_bart(image: np.ndarray, samples: bool = False) -> np.ndarray:
     """View an image as BART's dimensions, reversed.
 
     Args:

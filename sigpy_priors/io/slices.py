@@ -1,4 +1,4 @@
-"""K-space, coil maps and images in files, in SigPy's layout.
+"""K-space, coil maps and what belongs to them, in SigPy's layout.
 
 K-space and maps are (coils, H, W), volumes (slices, coils, H, W), with the
 centred orthonormal FFT of :func:`sigpy.fft`. Non-Cartesian k-space is
@@ -9,36 +9,47 @@ centred orthonormal FFT of :func:`sigpy.fft`. Non-Cartesian k-space is
   (dimensions 0, 1, 3 and 13); trajectories as from ``bart traj``;
 - ``.h5``: fastMRI's dataset ``kspace``, maps as dataset ``maps``, or ISMRMRD.
 
-Volumes are read slice by slice where the format allows it.
+Volumes are read slice by slice where the format allows it. In place of a file
+an array may be given.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import sigpy as sp
 
-from sigpy_priors.io.cfl import bart_to_slices, image_to_bart, read_cfl, write_cfl
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.io.cfl import bart_to_slices, read_cfl
+from sigpy_priors.io.files import load_npy, open_h5
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = [
+    "Source",
     "Slices",
     "open_kspace",
     "open_maps",
     "read_array",
     "read_coord",
-    "write_image",
-    "check_output",
 ]
 
+Source: TypeAlias = str | Path | Array
+"""The name of a file, or an array."""
+
 _ENDINGS = (".npy", ".cfl", ".hdr", ".h5")
-_OUTPUTS = (".npy", ".cfl")
 
 
 class Slices:
-    """K-space or maps of a file, slice by slice: ``slices[i]``, ``len(slices)``.
+    """K-space or maps, slice by slice: ``slices[i]``, ``len(slices)``.
 
     Args:
         data (array-like): shape (slices, coils, ...), or (coils, ...) if
             ``volume`` is false; an array, a memory map or an open dataset.
-        path (str or Path): named in errors.
+        path (str or Path): named in errors; "kspace" or "maps" for an array.
         volume (bool): whether there is a slice axis.
         cartesian (bool): whether the last two axes are (H, W).
 
@@ -48,7 +59,13 @@ class Slices:
     Items are complex64 arrays (coils, ...) that are finite and not zero.
     """
 
-    def __init__(self, data, path, volume, cartesian=True):
+    def __init__(
+        self,
+        data: np.ndarray | h5py.Dataset,
+        path: str | Path,
+        volume: bool,
+        cartesian: bool = True,
+    ) -> None:
         if np.dtype(data.dtype).kind != "c":
             raise ValueError(
                 f"{path}: got {data.dtype} numbers, expected complex ones; "
@@ -60,10 +77,10 @@ class Slices:
         if 0 in self.shape:
             raise ValueError(f"{path}: got an empty array of shape {data.shape}.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> np.ndarray:
         if not 0 <= i < len(self):
             raise IndexError(i)
         where = f"{self.path}, slice {i}" if self.volume else self.path
@@ -82,11 +99,12 @@ class Slices:
         return item.astype(np.complex64)
 
 
-def open_kspace(path, coord=None):
+def open_kspace(source: Source, coord: Array | None = None) -> Slices:
     """Open k-space.
 
     Args:
-        path (str or Path): ``.npy``, ``.cfl``, ``.hdr`` or ``.h5`` file.
+        source (str, Path or array): ``.npy``, ``.cfl``, ``.hdr`` or ``.h5``
+            file, or an array.
         coord (array or None): coordinates (..., 2) of non-Cartesian data.
 
     Returns:
@@ -96,24 +114,24 @@ def open_kspace(path, coord=None):
         ValueError: one line on what is wrong with the file.
     """
     if coord is None:
-        return _open(path, "kspace", "(coils, H, W)", 3)
+        return _open(source, "kspace", "coils, H, W", 3)
     inner = coord.shape[:-1]
-    text = f"(coils, {', '.join(map(str, inner))})"
-    slices = _open(path, "kspace", text, 1 + len(inner), cartesian=False)
+    axes = f"coils, {', '.join(map(str, inner))}"
+    slices = _open(source, "kspace", axes, 1 + len(inner), cartesian=False)
     if slices.shape[2:] != inner:
         raise ValueError(
-            f"{path}: samples {slices.shape[2:]} do not match the coordinates "
-            f"{coord.shape}, expected {text}; give the file they belong to."
+            f"{slices.path}: samples {slices.shape[2:]} do not match the coordinates "
+            f"{coord.shape}, expected ({axes}); give the file they belong to."
         )
     return slices
 
 
-def open_maps(path, kspace=None):
+def open_maps(source: Source, kspace: Slices | None = None) -> Slices:
     """Open coil sensitivity maps.
 
     Args:
-        path (str or Path): ``.npy``, ``.cfl``, ``.hdr``, or ``.h5`` with a
-            dataset ``maps``.
+        source (str, Path or array): ``.npy``, ``.cfl``, ``.hdr``, or ``.h5``
+            with a dataset ``maps``, or an array.
         kspace (Slices or None): k-space that they must match.
 
     Returns:
@@ -122,49 +140,58 @@ def open_maps(path, kspace=None):
     Raises:
         ValueError: one line on what is wrong with the file.
     """
-    maps = _open(path, "maps", "(coils, H, W)", 3)
+    maps = _open(source, "maps", "coils, H, W", 3)
     if kspace is None:
         return maps
     # Non-Cartesian samples say nothing about the shape of the image.
     n = 4 if kspace.cartesian else 2
     if maps.shape[:n] != kspace.shape[:n]:
         raise ValueError(
-            f"{path}: maps {maps.shape} do not match the k-space "
+            f"{maps.path}: maps {maps.shape} do not match the k-space "
             f"{kspace.shape} of {kspace.path}, both (slices, coils, H, W); "
-            f"make maps from this k-space, or leave out --maps."
+            f"make maps from this k-space, or have them estimated from it."
         )
     return maps
 
 
-def _open(path, key, text, ndim, cartesian=True):
-    path = Path(path)
-    ending = _ending(path)
-    if ending == ".npy":
-        data = _load_npy(path)
-    elif ending == ".h5":
-        data = _open_h5(path, key)
+def _open(
+    source: Source, key: str, axes: str, ndim: int, cartesian: bool = True
+) -> Slices:
+    path, data = key, source
+    if isinstance(source, str | Path):
+        path = Path(source)
+        data = _open_data(path, key, cartesian)
     else:
-        data = bart_to_slices(path, read_cfl(path), cartesian)
+        data = sp.to_device(source, sp.cpu_device)
     shape = tuple(data.shape)
     if cartesian and len(shape) == 2:
         raise ValueError(
-            f"{path}: no coil axis: got shape {shape}, expected {text}; a single "
+            f"{path}: no coil axis: got shape {shape}, expected ({axes}); a single "
             f"coil has it too: np.load(...)[None]."
         )
     if len(shape) not in (ndim, ndim + 1):
         raise ValueError(
-            f"{path}: got shape {shape}, expected {text} or (slices, "
-            f"{text[1:]}; reorder or pick the axes with numpy."
+            f"{path}: got shape {shape}, expected ({axes}) or "
+            f"(slices, {axes}); reorder or pick the axes with numpy."
         )
     if cartesian and 2 * min(shape[-2:]) < shape[-3] and min(shape[-2:]) <= 64:
         raise ValueError(
-            f"{path}: got shape {shape}, expected {text}: these look like coils "
+            f"{path}: got shape {shape}, expected ({axes}): these look like coils "
             f"in the last axis; np.moveaxis(ksp, -1, -3) puts them first."
         )
     return Slices(data, path, len(shape) == ndim + 1, cartesian)
 
 
-def _ending(path):
+def _open_data(path: Path, key: str, cartesian: bool) -> np.ndarray | h5py.Dataset:
+    ending = _ending(path)
+    if ending == ".npy":
+        return load_npy(path)
+    if ending == ".h5":
+        return _open_h5(path, key)
+    return bart_to_slices(path, read_cfl(path), cartesian)
+
+
+def _ending(path: Path) -> str:
     """The ending of an input that exists."""
     ending = path.suffix.lower()
     if ending not in _ENDINGS:
@@ -186,35 +213,23 @@ def _ending(path):
     return ending
 
 
-def _load_npy(path):
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as e:
-        raise ValueError(
-            f"{path}: not a numpy array file, or cut short ({e}); save it again "
-            f"with np.save."
-        ) from e
-
-
-def _open_h5(path, key):
+def _open_h5(path: Path, key: str) -> np.ndarray | h5py.Dataset:
     import h5py
 
-    try:
-        file = h5py.File(path, "r")
-    except OSError as e:
-        raise ValueError(
-            f"{path}: not an HDF5 file, or cut short ({e}); copy it again."
-        ) from e
-    if isinstance(file.get(key), h5py.Dataset):
-        data = file[key]
+    file = open_h5(path)
+    data = file.get(key)
+    if isinstance(data, h5py.Dataset):
         # fastMRI's single-coil files have (slices, H, W).
         return data[:][:, None] if key == "kspace" and data.ndim == 3 else data
-    groups = [g for g in file if isinstance(file[g], h5py.Group)]
-    groups = [g for g in groups if {"xml", "data"} <= set(file[g])]
-    names = list(file)
+    names: list[str] = list(file)
+    groups = [
+        name
+        for name in names
+        if isinstance(item := file[name], h5py.Group) and {"xml", "data"} <= set(item)
+    ]
     file.close()
     if key == "kspace" and groups:
-        from sigpy_priors.io.raw import read_ismrmrd
+        from sigpy_priors.io.ismrmrd import read_ismrmrd
 
         return read_ismrmrd(path, groups[0])
     raise ValueError(
@@ -223,11 +238,12 @@ def _open_h5(path, key):
     )
 
 
-def read_array(path):
+def read_array(source: Source) -> np.ndarray:
     """Read an array of any shape, such as k-space weights.
 
     Args:
-        path (str or Path): ``.npy``, or BART's without its axes of length 1.
+        source (str, Path or array): ``.npy``, BART's without its axes of
+            length 1, or an array.
 
     Returns:
         array: as stored; from BART complex64, axes reversed.
@@ -235,22 +251,26 @@ def read_array(path):
     Raises:
         ValueError: one line on what is wrong with the file.
     """
-    path = Path(path)
-    ending = _ending(path)
-    if ending == ".h5":
-        raise ValueError(f"{path}: got .h5, expected .npy or .cfl for this array.")
-    data = _load_npy(path) if ending == ".npy" else np.squeeze(read_cfl(path))
-    data = np.array(data)
+    if isinstance(source, str | Path):
+        path = Path(source)
+        ending = _ending(path)
+        if ending == ".h5":
+            raise ValueError(f"{path}: got .h5, expected .npy or .cfl for this array.")
+        data = load_npy(path) if ending == ".npy" else np.squeeze(read_cfl(path))
+        data = np.array(data)
+    else:
+        path, data = "array", sp.to_device(source, sp.cpu_device)
     if data.dtype.kind not in "uifc" or not np.isfinite(data).all():
         raise ValueError(f"{path}: expected finite numbers, got {data.dtype} with NaN.")
     return data
 
 
-def read_coord(path):
+def read_coord(source: Source) -> np.ndarray:
     """Read k-space coordinates, in units of 1 / field of view.
 
     Args:
-        path (str or Path): ``.npy`` (..., 2), or BART's (3, samples, spokes).
+        source (str, Path or array): ``.npy`` (..., 2), BART's (3, samples,
+            spokes), or an array (..., 2).
 
     Returns:
         array: float32, shape (..., 2), in SigPy's order: along H, along W.
@@ -258,75 +278,34 @@ def read_coord(path):
     Raises:
         ValueError: if they are not two-dimensional coordinates.
     """
-    path = Path(path)
-    if path.suffix.lower() == ".npy":
-        coord = read_array(path)
-    else:
-        _ending(path)
-        coord = read_cfl(path).real
-        if coord.shape[-1] != 3 or coord[..., 2].any():
-            raise ValueError(
-                f"{path}: got dimension 0 of {coord.shape[-1]}, expected 3 with kz "
-                f"= 0, as from `bart traj`; only 2-D trajectories are supported."
-            )
-        samples, spokes = coord.shape[-2], coord.shape[-3]
-        if coord.size != 3 * samples * spokes:
-            raise ValueError(
-                f"{path}: got dimensions {coord.shape[::-1]}, expected (3, samples, "
-                f"spokes); one trajectory serves all slices."
-            )
-        coord = coord.reshape(spokes, samples, 3)[..., 1::-1]
+    name, coord = "coord", None
+    if isinstance(source, str | Path):
+        name = Path(source)
+        if name.suffix.lower() != ".npy":
+            coord = _read_trajectory(name)
+    coord = read_array(source) if coord is None else coord
     if coord.ndim < 2 or coord.shape[-1] != 2 or coord.dtype.kind == "c":
         raise ValueError(
-            f"{path}: got {coord.dtype} coordinates of shape {coord.shape}, expected "
-            f"real ones (..., 2), from -N/2 to N/2."
+            f"{name}: got {coord.dtype} "
+            f"coordinates of shape {coord.shape}, expected real ones (..., 2), from "
+            f"-N/2 to N/2."
         )
     return coord.astype(np.float32)
 
 
-def check_output(path):
-    """Check the name of an output before any work is done.
-
-    Raises:
-        ValueError: if the ending is unknown or the folder does not exist.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in _OUTPUTS:
+def _read_trajectory(path: Path) -> np.ndarray:
+    """Coordinates (spokes, samples, 2) of a trajectory as from ``bart traj``."""
+    _ending(path)
+    coord = read_cfl(path).real
+    if coord.shape[-1] != 3 or coord[..., 2].any():
         raise ValueError(
-            f"{path}: unknown ending {path.suffix!r}, expected one of "
-            f"{', '.join(_OUTPUTS)} for the output."
+            f"{path}: got dimension 0 of {coord.shape[-1]}, expected 3 with kz "
+            f"= 0, as from `bart traj`; only 2-D trajectories are supported."
         )
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: no folder {path.parent}; make it first.")
-
-
-def write_image(path, image, samples=False):
-    """Write an image or a volume, in place of an older file at once.
-
-    Args:
-        path (str or Path): ``.npy`` or ``.cfl`` (and ``.hdr``).
-        image (array): (H, W) or (slices, H, W).
-        samples (bool): there is an axis of samples before H: (samples, H, W)
-            or (slices, samples, H, W).
-
-    Raises:
-        ValueError: if the ending is unknown or the shape is another.
-    """
-    from sigpy_priors.io.atomic import write_atomic
-
-    check_output(path)
-    path = Path(path)
-    inner = "samples, H, W" if samples else "H, W"
-    if image.ndim - samples not in (2, 3):
+    samples, spokes = coord.shape[-2], coord.shape[-3]
+    if coord.size != 3 * samples * spokes:
         raise ValueError(
-            f"{path}: got shape {image.shape}, expected ({inner}) or (slices, {inner})."
+            f"{path}: got dimensions {coord.shape[::-1]}, expected (3, samples, "
+            f"spokes); one trajectory serves all slices."
         )
-    if path.suffix.lower() == ".cfl":
-        write_cfl(path, image_to_bart(image, samples))
-        return
-
-    def save(tmp):
-        with open(tmp, "wb") as f:  # given a path, np.save appends .npy to it
-            np.save(f, image)
-
-    write_atomic(path, save)
+    return coord.reshape(spokes, samples, 3)[..., 1::-1]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sigpy_priors.io.slices import write_image
 from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.output import write_image
 
 __all__ = ["SliceStore"]
 

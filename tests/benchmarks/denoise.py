@@ -16,7 +16,7 @@ from cases import data_folder
 
 import sigpy_priors as spp
 from sigpy_priors.train.augment import complex_crop
-from sigpy_priors.train.datasets import read_slices
+from sigpy_priors.io.images import read_slices
 from sigpy_priors.train.validation import SIGMAS
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from sigpy_priors.io import slices as io
 from sigpy_priors.io.cfl import read_cfl, write_cfl
+from sigpy_priors.io.output import write_image
 
 SHAPE = (3, 4, 40, 36)  # slices, coils, H, W
 
@@ -93,7 +94,7 @@ def test_fastmri_single_coil(tmp_path, rng):
 def test_image_round_trip(tmp_path, rng, ending, shape):
     path = tmp_path / f"img{ending}"
     image = noise(rng, shape)
-    io.write_image(path, image)
+    write_image(path, image)
     back = np.load(path) if ending == ".npy" else np.squeeze(read_cfl(path))
     np.testing.assert_array_equal(back, image)
     assert not list(tmp_path.glob(".*")), "a temporary file is left"
@@ -298,11 +299,31 @@ def test_nan_in_an_array(tmp_path):
         io.read_array(tmp_path / "weights.npy")
 
 
+def test_an_array_in_place_of_a_file(rng):
+    """The same items and the same checks; the argument is named, not a file."""
+    ksp = noise(rng)
+    slices = io.open_kspace(ksp)
+    assert slices.shape == SHAPE and slices.volume
+    np.testing.assert_array_equal(slices[1], ksp[1])
+    assert not io.open_kspace(ksp[0]).volume
+    np.testing.assert_array_equal(io.open_maps(ksp, slices)[2], ksp[2])
+    with pytest.raises(ValueError, match=r"kspace: got shape \(36,\)"):
+        io.open_kspace(ksp[0, 0, 0])
+    with pytest.raises(ValueError, match="maps: maps .* of kspace"):
+        io.open_maps(ksp[:2], slices)
+    coord = rng.normal(size=(50, 2))
+    assert io.read_coord(coord).dtype == np.float32
+    with pytest.raises(ValueError, match="coord: got .* expected real ones"):
+        io.read_coord(coord[:, :1])
+    with pytest.raises(ValueError, match="NaN"):
+        io.read_array(np.array([np.nan]))
+
+
 def test_bad_outputs(tmp_path, rng):
     image = noise(rng, (40, 36))
     with pytest.raises(ValueError, match="unknown ending '.png'"):
-        io.write_image(tmp_path / "out.png", image)
+        write_image(tmp_path / "out.png", image)
     with pytest.raises(ValueError, match="make it first"):
-        io.write_image(tmp_path / "missing" / "out.npy", image)
+        write_image(tmp_path / "missing" / "out.npy", image)
     with pytest.raises(ValueError, match="got shape"):
-        io.write_image(tmp_path / "out.npy", image[0])
+        write_image(tmp_path / "out.npy", image[0])

@@ -5,6 +5,12 @@ averages are averaged, coils are whitened with the noise scan where there is
 one, and readout oversampling is removed. Lines that were not acquired are 0.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import ismrmrd
 import numpy as np
 import sigpy as sp
@@ -22,11 +28,12 @@ _OTHER = (
     ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
     ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
 )
+_Lines = Sequence[Any]  # acquisitions; their fields are known at run time only
 _CALIBRATION = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
 _BOTH = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING
 
 
-def read_ismrmrd(path, group="dataset"):
+def read_ismrmrd(path: str | Path, group: str = "dataset") -> np.ndarray:
     """Read an ISMRMRD file.
 
     Args:
@@ -69,14 +76,14 @@ def read_ismrmrd(path, group="dataset"):
     return ksp if len(ksp) > 1 else ksp[0]
 
 
-def _is_image_line(a, embedded):
+def _is_image_line(a: Any, embedded: bool) -> bool:
     if any(a.is_flag_set(flag) for flag in _OTHER):
         return False
     # Lines measured only for calibration are of the same image if embedded.
     return embedded or not a.is_flag_set(_CALIBRATION) or a.is_flag_set(_BOTH)
 
 
-def _encoding(path, header, lines):
+def _encoding(path: str | Path, header: Any, lines: _Lines) -> Any:
     spaces = {a.encoding_space_ref for a in lines}
     if len(spaces) > 1 or max(spaces) >= len(header.encoding):
         raise ValueError(
@@ -99,7 +106,7 @@ def _encoding(path, header, lines):
     return encoding
 
 
-def _fill(path, encoding, lines):
+def _fill(path: str | Path, encoding: Any, lines: _Lines) -> np.ndarray:
     """K-space (images, coils, H, W), averaged where lines repeat."""
     size = encoding.encodedSpace.matrixSize
     keys = [tuple(getattr(a.idx, name) for name in _IMAGES) for a in lines]
@@ -129,7 +136,7 @@ def _fill(path, encoding, lines):
     return ksp / np.maximum(count, 1)[:, None]
 
 
-def _remove_oversampling(encoding, lines, ksp):
+def _remove_oversampling(encoding: Any, lines: _Lines, ksp: np.ndarray) -> np.ndarray:
     """Crop the readout to the field of view of the image."""
     width = ksp.shape[-1]
     fov = encoding.encodedSpace.fieldOfView_mm.x, encoding.reconSpace.fieldOfView_mm.x
