@@ -8,9 +8,7 @@ from sigpy_priors.priors.card import CARD, FORMAT, PriorCard
 
 __all__ = ["save_prior", "open_file", "load_file", "bundled"]
 
-FORMAT = "sigpy-priors"
-CARD = "sigpy_priors.priors.card"
-_DATA = Path(__file__).parent / "data"
+_DATA = Path(__file__).parents[1] / "data"
 
 
 def bundled():
