@@ -1,21 +1,31 @@
-"""Image quality inside the object; the one place where it is measured.
+"""Image quality: PSNR, NRMSE and SSIM inside the object.
 
-Magnitudes are compared, since a reconstruction's phase is rarely looked at.
-The peak is the 99.8th percentile of the reference's magnitude, which a few
-bright pixels do not move, and the background does not count.
+Magnitudes are compared, since a reconstruction's phase is rarely looked at, and
+the background does not count. The peak of the PSNR is the reference's scale
+(:func:`sigpy_priors.scan.noise.estimate_scale`), which a few bright pixels do not
+move.
 """
+
+from __future__ import annotations
+
+import math
 
 import numpy as np
 import sigpy as sp
 
-__all__ = ["peak", "object_mask", "psnr", "nrmse", "ssim"]
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.scan.noise import estimate_scale
+
+__all__ = ["nrmse", "object_mask", "psnr", "psnr_of_mse", "ssim"]
 
 
-def _magnitude(image):
+def _magnitude(image: Array) -> np.ndarray:
     return np.abs(sp.to_device(image, sp.cpu_device)).astype(np.float64)
 
 
-def _pair(image, reference, mask):
+def _pair(
+    image: Array, reference: Array, mask: Array | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     image, reference = _magnitude(image), _magnitude(reference)
     if image.shape != reference.shape or image.ndim != 2:
         raise ValueError(
@@ -33,25 +43,13 @@ def _pair(image, reference, mask):
     return image, reference, mask
 
 
-def peak(reference):
-    """The 99.8th percentile of the magnitude.
-
-    Args:
-        reference (array): image (H, W).
-
-    Returns:
-        float: what counts as the image's peak.
-    """
-    return float(np.percentile(_magnitude(reference), 99.8))
-
-
-def object_mask(reference, threshold=0.08):
+def object_mask(reference: Array, threshold: float = 0.08) -> np.ndarray:
     """The object, holes filled.
 
     Args:
         reference (array): image (H, W), real or complex.
         threshold (float): of the lightly smoothed magnitude, as a fraction of
-            its 99.8th percentile.
+            its scale.
 
     Returns:
         array: bool, shape (H, W).
@@ -62,18 +60,32 @@ def object_mask(reference, threshold=0.08):
     from scipy import ndimage
 
     magnitude = _magnitude(reference)
-    if magnitude.ndim != 2 or not peak(magnitude) > 0:
+    if magnitude.ndim != 2 or not magnitude.any():
         raise ValueError(
             f"expected a reference image (H, W) that is not zero, got shape "
-            f"{magnitude.shape} with peak {magnitude.max(initial=0)}."
+            f"{magnitude.shape} with maximum {magnitude.max(initial=0)}."
         )
     smooth = ndimage.gaussian_filter(magnitude, 2)
-    mask = ndimage.binary_fill_holes(smooth > threshold * peak(magnitude))
-    opened = ndimage.binary_opening(mask, iterations=2)
+    bright = smooth > threshold * estimate_scale(magnitude)
+    mask = np.asarray(ndimage.binary_fill_holes(bright))
+    opened = np.asarray(ndimage.binary_opening(mask, iterations=2))
     return opened if opened.any() else mask  # an object of few pixels
 
 
-def psnr(image, reference, mask=None):
+def psnr_of_mse(mse: float, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error.
+
+    Args:
+        mse (float): mean of the squared magnitude of the error.
+        peak (float): in the same units, not squared.
+
+    Returns:
+        float: dB; infinite without an error.
+    """
+    return 20 * math.log10(peak) - 10 * math.log10(mse) if mse else math.inf
+
+
+def psnr(image: Array, reference: Array, mask: Array | None = None) -> float:
     """Peak signal-to-noise ratio in dB of the magnitudes inside the object.
 
     Args:
@@ -88,11 +100,11 @@ def psnr(image, reference, mask=None):
         ValueError: on NaN, or if the shapes differ.
     """
     image, reference, mask = _pair(image, reference, mask)
-    mse = np.mean((image - reference)[mask] ** 2)
-    return float(20 * np.log10(peak(reference)) - 10 * np.log10(mse)) if mse else np.inf
+    mse = float(np.mean((image - reference)[mask] ** 2))
+    return psnr_of_mse(mse, estimate_scale(reference))
 
 
-def nrmse(image, reference, mask=None):
+def nrmse(image: Array, reference: Array, mask: Array | None = None) -> float:
     """Error norm over reference norm, of the magnitudes inside the object.
 
     Args, Raises: as :func:`psnr`.
@@ -105,7 +117,7 @@ def nrmse(image, reference, mask=None):
     return float(np.linalg.norm((image - reference)[mask]) / norm)
 
 
-def ssim(image, reference, mask=None):
+def ssim(image: Array, reference: Array, mask: Array | None = None) -> float:
     """Structural similarity of the magnitudes, averaged inside the object.
 
     Args, Raises: as :func:`psnr`.
@@ -116,7 +128,6 @@ def ssim(image, reference, mask=None):
     from skimage.metrics import structural_similarity
 
     image, reference, mask = _pair(image, reference, mask)
-    _, local = structural_similarity(
-        image, reference, data_range=peak(reference), full=True
-    )
+    scale = estimate_scale(reference)
+    local = structural_similarity(image, reference, data_range=scale, full=True)[1]
     return float(local[mask].mean())

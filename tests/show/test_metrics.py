@@ -32,10 +32,19 @@ def test_definitions(disc, rng):
     assert metrics.nrmse(noisy, image, inside) == pytest.approx(0.1, abs=0.003)
 
 
-def test_peak_shrugs_off_bright_pixels(disc):
-    image = disc[0].copy()
-    image[30, 40] = 50
-    assert metrics.peak(image) == pytest.approx(1)
+def test_a_bright_pixel_does_not_move_the_psnr(disc, rng):
+    """Of an error outside of it: the peak is a percentile, not the maximum."""
+    image, inside = disc
+    noisy = image + 0.05 * inside * rng.choice([-1.0, 1.0], image.shape)
+    bright = np.where((np.arange(64) == 40) & (np.arange(64)[:, None] == 30), 50, 0)
+    plain = metrics.psnr(noisy, image, inside)
+    assert metrics.psnr(noisy + bright, image + bright, inside) == pytest.approx(plain)
+
+
+def test_psnr_of_a_mean_squared_error():
+    assert metrics.psnr_of_mse(0.01) == pytest.approx(20)
+    assert metrics.psnr_of_mse(0.01, peak=10) == pytest.approx(40)
+    assert metrics.psnr_of_mse(0.0) == np.inf
 
 
 def test_equal_images(disc):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from sigpy_priors.show.plot import compare
+from sigpy_priors.show.plot import animate, compare, posterior
 
 
 @pytest.fixture
@@ -45,8 +45,9 @@ def test_captions_are_the_psnr(images):
 
 
 def test_a_perfect_image(images):
-    """No error at all is still a picture."""
-    compare({"same": images[0]}, images[0])
+    """No error at all is still a picture, and its scale is not zero."""
+    low, high = shown(compare({"same": images[0]}, images[0]))["inf dB"][1]
+    assert low == 0 < high
 
 
 def test_writes_a_picture_without_a_display(images, tmp_path):
@@ -72,3 +73,37 @@ def test_errors(images):
         compare({}, images[0])
     with pytest.raises(ValueError, match="one shape"):
         compare({"a": images[0][1:]}, images[0])
+
+
+@pytest.fixture
+def samples(rng):
+    z = rng.normal(size=(10, 12, 16, 2))
+    return 3 + z.view(complex)[..., 0]
+
+
+def test_posterior(samples, tmp_path):
+    figure = posterior(samples, tmp_path / "p.png", image=samples[0])
+    found = shown(figure)
+    panels = [
+        "mean",
+        "standard deviation",
+        "width of the 90% interval",
+        "outside the 90% interval",
+    ]
+    sheet = [f"sample {i}" for i in range(8)]
+    assert list(found)[:12] == panels + sheet
+    np.testing.assert_array_equal(found["mean"][0], np.abs(samples.mean(axis=0)))
+    np.testing.assert_array_equal(found["sample 3"][0], np.abs(samples[3]))
+    assert {found[title][1] for title in sheet} == {found["mean"][1]}
+    np.testing.assert_array_equal(found[panels[1]][0], samples.std(axis=0, ddof=1))
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+    assert panels[3] not in shown(posterior(samples, shown=2))
+    with pytest.raises(ValueError, match="at least 2"):
+        posterior(samples[:1])
+
+
+def test_animation(samples, tmp_path):
+    animate(samples, tmp_path / "p.gif")
+    assert (tmp_path / "p.gif").read_bytes()[:3] == b"GIF"
+    with pytest.raises(ValueError, match=".gif"):
+        animate(samples, tmp_path / "p.mp4")

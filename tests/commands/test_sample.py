@@ -4,28 +4,9 @@ import numpy as np
 import pytest
 
 from sampling_oracle import complex_normal
-from sigpy_priors.show import plot_posterior
 from sigpy_priors.io.cfl import read_cfl
 from sigpy_priors.commands import sample
 from sigpy_priors.app.sampling import PosteriorSampling
-
-
-def test_posterior_picture_and_animation(tmp_path):
-    x = 3 + complex_normal(np.random.default_rng(0), (10, 12, 16))
-    figure = plot_posterior.posterior(x, tmp_path / "p.png", image=x[0])
-    titles = [a.get_title() for a in figure.axes if a.get_title()]
-    assert titles[:4] == [
-        "mean", "standard deviation", "width of the 90% interval",
-        "outside the 90% interval",
-    ]
-    assert titles[4:] == [f"sample {i}" for i in range(8)]
-    assert (tmp_path / "p.png").stat().st_size > 1000
-    plot_posterior.animate(x, tmp_path / "p.gif")
-    assert (tmp_path / "p.gif").read_bytes()[:3] == b"GIF"
-    with pytest.raises(ValueError, match="at least 2"):
-        plot_posterior.posterior(x[:1])
-    with pytest.raises(ValueError, match=".gif"):
-        plot_posterior.animate(x, tmp_path / "p.mp4")
 
 
 def command(*words):
@@ -36,13 +17,22 @@ def command(*words):
 
 
 def test_command_writes_samples_maps_and_picture(oracle, tmp_path, monkeypatch):
-    monkeypatch.setattr("sigpy_priors.priors.file.load_prior", lambda name: oracle.prior)
+    monkeypatch.setattr(
+        "sigpy_priors.priors.file.load_prior", lambda name: oracle.prior
+    )
     np.save(tmp_path / "k.npy", oracle.y)
     np.save(tmp_path / "m.npy", oracle.mps.astype(np.complex64))
     out = tmp_path / "out.npy"
     command(
-        tmp_path / "k.npy", "--maps", tmp_path / "m.npy", "-n", 3, "-o", out,
-        "--steps", 4,
+        tmp_path / "k.npy",
+        "--maps",
+        tmp_path / "m.npy",
+        "-n",
+        3,
+        "-o",
+        out,
+        "--steps",
+        4,
     )
     x = np.load(out)
     assert x.shape == (3, 16, 16)
@@ -51,7 +41,12 @@ def test_command_writes_samples_maps_and_picture(oracle, tmp_path, monkeypatch):
     )
     assert np.load(tmp_path / "out_std.npy").min() > 0
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "k.npy", "m.npy", "out.npy", "out.png", "out_mean.npy", "out_std.npy",
+        "k.npy",
+        "m.npy",
+        "out.npy",
+        "out.png",
+        "out_mean.npy",
+        "out_std.npy",
     ]
     with pytest.raises(ValueError, match="at least 2 samples"):
         command(tmp_path / "k.npy", "-n", 1, "-o", out)
@@ -61,7 +56,9 @@ def test_command_writes_samples_maps_and_picture(oracle, tmp_path, monkeypatch):
 
 def test_volume_is_sampled_slice_by_slice(oracle, tmp_path, monkeypatch):
     """Every slice is what it is alone, and a run that stopped goes on."""
-    monkeypatch.setattr("sigpy_priors.priors.file.load_prior", lambda name: oracle.prior)
+    monkeypatch.setattr(
+        "sigpy_priors.priors.file.load_prior", lambda name: oracle.prior
+    )
     monkeypatch.chdir(tmp_path)
     np.save("k.npy", np.stack([oracle.y, 2 * oracle.y]))
     np.save("m.npy", np.stack([oracle.mps.astype(np.complex64)] * 2))
@@ -83,14 +80,18 @@ def test_volume_is_sampled_slice_by_slice(oracle, tmp_path, monkeypatch):
     x = np.load("out.npy")
     assert x.shape == (2, 2, 16, 16)
     np.testing.assert_allclose(np.load("out_mean.npy"), x.mean(axis=1), atol=1e-6)
-    np.testing.assert_allclose(
-        np.load("out_std.npy"), x.std(axis=1, ddof=1), atol=1e-6
-    )
+    np.testing.assert_allclose(np.load("out_std.npy"), x.std(axis=1, ddof=1), atol=1e-6)
     command(*line, "one.npy", "--slice", 1)
     np.testing.assert_array_equal(np.load("one.npy"), x[1:])
     alone = PosteriorSampling(
-        2 * oracle.y, oracle.mps.astype(np.complex64), oracle.prior, 2, steps=3,
-        noise_std=0.02, seed=6, show_pbar=False,
+        2 * oracle.y,
+        oracle.mps.astype(np.complex64),
+        oracle.prior,
+        2,
+        steps=3,
+        noise_std=0.02,
+        seed=6,
+        show_pbar=False,
     ).run()
     np.testing.assert_allclose(x[1], alone, rtol=1e-5, atol=1e-6)
     command(*line, "out.cfl")
