@@ -18,7 +18,7 @@ from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.scan.problem import Problem, check_noise_std, sense_problem
 from sigpy_priors.posterior.samplers import METHODS, DataTerm, Denoiser, Noise
 
-__all__ = ["PosteriorSampling", "sample_volume"]
+__all__ = ["PosteriorSampling"]
 
 # Highest noise level with data, which tell what is coarse, and without.
 _SIGMA_MAX = 5.0
@@ -307,34 +307,6 @@ class PosteriorSampling(sp.app.App):
         return self.data.normals / max(self._drawn, 1)
 
 
-def sample_volume(y, mps, prior, **kwargs):
-    """Sample a volume slice by slice.
-
-    Args:
-        y (sequence of array): k-space of every slice; an array or
-            :class:`sigpy_priors.io.slices.Slices`.
-        mps (sequence of array): maps of every slice (coils, H, W).
-        prior (DenoiserPrior): learned prior.
-        **kwargs: of :class:`PosteriorSampling`; slice i uses ``seed`` + i,
-            and ``checkpoint`` is a name with ``{}`` for the slice.
-
-    Yields:
-        PosteriorSampling: the app of every slice after its run.
-    """
-    if len(y) != len(mps):
-        raise ValueError(f"y and mps: got {len(y)} and {len(mps)} slices.")
-    seed, checkpoint = kwargs.pop("seed", 0), kwargs.pop("checkpoint", None)
-    if checkpoint is not None and "{}" not in str(checkpoint):
-        raise ValueError(f"checkpoint: expected a name with {{}}, got {checkpoint}.")
-    for i in range(len(y)):
-        path = None if checkpoint is None else str(checkpoint).format(i)
-        app = PosteriorSampling(
-            y[i], mps[i], prior, seed=seed + i, checkpoint=path, **kwargs
-        )
-        app.run()
-        yield app
-
-
 def _check(y, mps, prior, A, coord, noise_std, method, options):
     """Every argument, before anything is computed."""
     check_kind(prior, DenoiserPrior)
@@ -354,7 +326,7 @@ def _check(y, mps, prior, A, coord, noise_std, method, options):
         if mps.ndim == 4:
             raise ValueError(
                 f"mps: got shape {mps.shape}, expected (coils, H, W); a volume is "
-                f"sampled slice by slice with sigpy_priors.app.sampling.sample_volume."
+                f"sampled slice by slice with sigpy_priors.volume.sample."
             )
         check_data(y, mps, coord)
     if method not in METHODS:

@@ -6,7 +6,7 @@ import sigpy as sp
 import sigpy.mri as mr
 
 from sampling_oracle import NOISE, SIZE
-from sigpy_priors.app.sampling import PosteriorSampling, sample_volume
+from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.posterior.samplers import METHODS
 
 FAST = dict(steps=4, products=6)
@@ -164,18 +164,6 @@ def test_results_of_a_run(oracle):
         lean.interval()
 
 
-def test_volume_slice_by_slice(oracle):
-    y, mps = np.stack([oracle.y, 2 * oracle.y]), np.stack([oracle.mps] * 2)
-    apps = list(
-        sample_volume(y, mps, oracle.prior, num_samples=2, show_pbar=False, **FAST)
-    )
-    assert [a.samples.shape for a in apps] == [(2, SIZE, SIZE)] * 2
-    alone = PosteriorSampling(
-        y[1], mps[1], oracle.prior, num_samples=2, seed=1, show_pbar=False, **FAST
-    )
-    np.testing.assert_array_equal(alone.run(), apps[1].samples)
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -203,7 +191,7 @@ def test_bad_data_are_named(oracle):
         oracle.app(y=bad)
     with pytest.raises(ValueError, match="must have the same shape"):
         oracle.app(y=oracle.y[:2])
-    with pytest.raises(ValueError, match="sample_volume"):
+    with pytest.raises(ValueError, match="volume.sample"):
         oracle.app(y=oracle.y[None], mps=oracle.mps[None])
     with pytest.raises(ValueError, match="noise_std is needed"):
         PosteriorSampling(oracle.y, prior=oracle.prior, A=oracle.A)
