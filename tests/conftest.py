@@ -85,6 +85,34 @@ def tiny_prior_file(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def smooth_prior():
+    """A stationary Gaussian prior of images 16 x 16."""
+    from sigpy_priors.priors.gaussian import GaussianPrior
+
+    v, u = np.mgrid[-8:8, -8:8]
+    spectrum = 20 / (1 + u**2 + v**2) ** 1.5
+    return GaussianPrior(np.zeros((16, 16), np.complex64), spectrum=spectrum)
+
+
+@pytest.fixture(scope="session")
+def small_volume(smooth_prior):
+    """K-space (3, 4, 16, 16), every other line of it missing, and its maps."""
+    import sigpy as sp
+    from sigpy.mri import birdcage_maps
+    from sigpy.mri.linop import Sense
+
+    rng = np.random.default_rng(0)
+    mps = birdcage_maps((4, 16, 16)).astype(np.complex64)
+    mps /= sp.rss(mps, axes=(0,))
+    mask = np.zeros((16, 1), np.float32)
+    mask[[1, 3, 6, 7, 8, 9, 11, 14]] = 1
+    images = smooth_prior.sample(3, 1).astype(np.complex64)
+    noise = rng.normal(scale=0.01, size=(3, 4, 16, 16, 2)).view(complex)[..., 0]
+    y = mask * (np.stack([Sense(mps) * x for x in images]) + noise)
+    return y.astype(np.complex64), np.stack([mps] * 3)
+
+
 @pytest.fixture(scope="session", params=[2, 1], ids=["complex", "magnitude"])
 def density(request):
     """A small PixelCNN with random weights, not trained, as a prior."""

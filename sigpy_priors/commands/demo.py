@@ -1,40 +1,62 @@
-"""``sigpy-priors demo``: the bundled example, reconstructed in three ways and compared."""
+"""``sigpy-priors demo``: the bundled example, reconstructed in three ways."""
 
+from __future__ import annotations
+
+import argparse
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sigpy.mri.app import L1WaveletRecon
-from sigpy.mri.linop import Sense
+if TYPE_CHECKING:
+    import numpy as np
 
-from sigpy_priors.show import metrics
-from sigpy_priors.data.example import NOISE_STD, example, undersample
+    from sigpy_priors.priors.base import Prior
 
-__all__ = ["add_parser", "run", "run_demo"]
+__all__ = ["add_parser", "run_demo"]
 
 # The best PSNR of 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2 and 3e-2 on this very image:
 # the comparison is with a wavelet reconstruction that was tuned on the truth.
 WAVELET_LAMDA = {4: 5e-3, 8: 3e-3}
 
 
-def _timed(function):
-    start = time.perf_counter()
-    out = function()
-    return out, time.perf_counter() - start
+def add_parser(commands: Any) -> None:
+    """Declare the subcommand and its options.
+
+    Args:
+        commands (argparse action): what ``add_subparsers`` returned.
+    """
+    p = commands.add_parser("demo", help="reconstruct the bundled example")
+    p.add_argument("--out", default="demo", metavar="DIR", help="results [demo]")
+    p.add_argument(
+        "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
+    )
+    p.set_defaults(run=run)
 
 
-def run_demo(prior, out, accels=(4, 8)):
+def run(args: argparse.Namespace) -> None:
+    """Reconstruct, compare, and say where the results are."""
+    from sigpy_priors.load import load_prior
+
+    run_demo(load_prior(args.prior), args.out)
+
+
+def run_demo(
+    prior: Prior, out: str | Path, accels: Sequence[int] = (4, 8)
+) -> list[dict[str, Any]]:
     """Reconstruct, print a table, and write a picture and the arrays.
 
     Args:
-        prior (DenoiserPrior): the learned prior.
+        prior (Prior): the learned prior.
         out (str or Path): folder for ``demo.png`` and ``demo.npz``.
         accels (sequence of int): accelerations, with a known wavelet lamda.
 
     Returns:
         list of dict: the rows of the table.
     """
-    from sigpy_priors.app.recon import PriorRecon
+    import numpy as np
+
+    from sigpy_priors.data.example import NOISE_STD, example
     from sigpy_priors.show.plot import compare
 
     out = Path(out)
@@ -47,31 +69,13 @@ def run_demo(prior, out, accels=(4, 8)):
     )
     print("R  method       PSNR/dB   SSIM  NRMSE  seconds  network evaluations")
     for accel in accels:
-        y = undersample(image, mps, accel)
-        methods = {
-            "zero-filled": lambda: Sense(mps).H * y,
-            "L1-wavelet": lambda: L1WaveletRecon(
-                y, mps, WAVELET_LAMDA[accel], show_pbar=False
-            ).run(),
-            "prior": lambda: PriorRecon(y, mps, prior, show_pbar=False).run(),
-        }
-        for method, reconstruct in methods.items():
-            before = prior.evaluations
-            img, seconds = _timed(reconstruct)
-            row = dict(
-                accel=accel,
-                method=method,
-                psnr=metrics.psnr(img, image),
-                ssim=metrics.ssim(img, image),
-                nrmse=metrics.nrmse(img, image),
-                seconds=seconds,
-                evaluations=prior.evaluations - before,
-            )
+        for row, img in _reconstructions(prior, image, mps, accel):
             rows.append(row)
-            images[f"{method}, R = {accel}"] = img
+            images[f"{row['method']}, R = {accel}"] = img
             print(
-                f"{accel}  {method:<11}  {row['psnr']:7.2f}  {row['ssim']:5.3f}  "
-                f"{row['nrmse']:5.3f}  {seconds:7.1f}  {row['evaluations']:7d}",
+                f"{accel}  {row['method']:<11}  {row['psnr']:7.2f}  "
+                f"{row['ssim']:5.3f}  {row['nrmse']:5.3f}  {row['seconds']:7.1f}  "
+                f"{row['evaluations']:7d}",
                 flush=True,
             )
     compare(images, image, out / "demo.png")
@@ -84,18 +88,35 @@ def run_demo(prior, out, accels=(4, 8)):
     return rows
 
 
-def add_parser(commands):
-    """Declare the subcommand and its options."""
-    p = commands.add_parser("demo", help="reconstruct the bundled example")
-    p.add_argument("--out", default="demo", metavar="DIR", help="results [demo]")
-    p.add_argument(
-        "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
-    )
-    p.set_defaults(run=run)
+def _reconstructions(
+    prior: Prior, image: np.ndarray, mps: np.ndarray, accel: int
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Rows of the table, and images, of one acceleration."""
+    from sigpy.mri.app import L1WaveletRecon
+    from sigpy.mri.linop import Sense
 
+    from sigpy_priors.app.recon import PriorRecon
+    from sigpy_priors.data.example import undersample
+    from sigpy_priors.show import metrics
 
-def run(args):
-    """Reconstruct, compare, and say where the results are."""
-    from sigpy_priors.load import load_prior
-
-    run_demo(load_prior(args.prior), args.out)
+    y = undersample(image, mps, accel)
+    lamda = WAVELET_LAMDA[accel]
+    methods: dict[str, Callable[[], Any]] = {
+        "zero-filled": lambda: Sense(mps).H * y,
+        "L1-wavelet": lambda: L1WaveletRecon(y, mps, lamda, show_pbar=False).run(),
+        "prior": lambda: PriorRecon(y, mps, prior, show_pbar=False).run(),
+    }
+    for method, reconstruct in methods.items():
+        before, start = prior.evaluations, time.perf_counter()
+        img = reconstruct()
+        seconds = time.perf_counter() - start
+        row = dict(
+            accel=accel,
+            method=method,
+            psnr=metrics.psnr(img, image),
+            ssim=metrics.ssim(img, image),
+            nrmse=metrics.nrmse(img, image),
+            seconds=seconds,
+            evaluations=prior.evaluations - before,
+        )
+        yield row, img

@@ -1,8 +1,19 @@
 """``sigpy-priors list`` and ``sigpy-priors info``: which priors there are."""
 
+from __future__ import annotations
 
-def add_parser(commands):
-    """Declare both subcommands."""
+import argparse
+from typing import Any
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Declare both subcommands.
+
+    Args:
+        commands (argparse action): what ``add_subparsers`` returned.
+    """
     p = commands.add_parser("list", help="list the bundled priors")
     p.set_defaults(run=run_list)
     p = commands.add_parser("info", help="show the card of a prior")
@@ -10,22 +21,23 @@ def add_parser(commands):
     p.set_defaults(run=run_info)
 
 
-def run_list(args):
+def run_list(args: argparse.Namespace) -> None:
     """One line for each bundled prior."""
     from sigpy_priors.load import read_card
     from sigpy_priors.priors.file import bundled
 
     for name, path in bundled().items():
         card = read_card(path)
-        if card.kind == "density":
+        if card.sigma_range is None:
             what = f"density of images with noise {card.sigma:g}"
         else:
-            what = "denoiser, sigma {:g} to {:g}".format(*card.sigma_range)
+            low, high = card.sigma_range
+            what = f"denoiser, sigma {low:g} to {high:g}"
         size = path.stat().st_size / 1e6
         print(f"{name}\t{size:.1f} MB\t{what}\t{card.license}")
 
 
-def run_info(args):
+def run_info(args: argparse.Namespace) -> None:
     """The whole card, as YAML."""
     import yaml
 

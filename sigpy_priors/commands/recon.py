@@ -1,18 +1,26 @@
 """``sigpy-priors recon``: k-space in a file to an image in a file."""
 
-import functools
-import time
+from __future__ import annotations
 
-from sigpy_priors.volume import run as volume
+import argparse
+import time
+from typing import Any
+
+from sigpy_priors.commands.arguments import (
+    add_volume_arguments,
+    job_arguments,
+    run_arguments,
+)
 
 __all__ = ["add_parser"]
 
-# Arguments of PriorRecon that are options of the command.
-_OPTIONS = ("lamda", "solver", "max_iter", "transp_nufft")
 
+def add_parser(commands: Any) -> None:
+    """Declare the subcommand and its options.
 
-def add_parser(commands):
-    """Declare the subcommand and its options."""
+    Args:
+        commands (argparse action): what ``add_subparsers`` returned.
+    """
     p = commands.add_parser(
         "recon",
         help="reconstruct k-space with a prior",
@@ -20,7 +28,7 @@ def add_parser(commands):
         "Noise level and image scale come from the data. A run that was "
         "interrupted continues when the same command is given again.",
     )
-    volume.add_arguments(p)
+    add_volume_arguments(p)
     p.add_argument("--lamda", type=float, metavar="L", help="strength of the prior [1]")
     p.add_argument(
         "--solver",
@@ -37,21 +45,18 @@ def add_parser(commands):
     p.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Reconstruct every slice that is not finished, then write the output."""
-    from sigpy_priors.io import slices as io
+    from sigpy_priors import volume
 
     start = time.monotonic()
-    options = {name: getattr(args, name) for name in _OPTIONS}
-    compute = functools.partial(_reconstruct, **options)
-    with volume.process(args, compute, _OPTIONS) as (_, images, is_volume):
-        image = images if is_volume else images[0]
-        io.write_image(args.output, image)
+    job = volume.recon(
+        **job_arguments(args),
+        lamda=args.lamda,
+        solver=args.solver,
+        max_iter=args.max_iter,
+        transp_nufft=args.transp_nufft,
+    )
+    image = job.write(args.output, **run_arguments(args))
     seconds = time.monotonic() - start
     print(f"{args.output}: {image.shape} {image.dtype}, {seconds:.1f} s")
-
-
-def _reconstruct(prior, i, y, mps, **options):
-    from sigpy_priors.app.recon import PriorRecon
-
-    return PriorRecon(y, mps, prior, show_pbar=False, **options).run()

@@ -1,19 +1,29 @@
 """``sigpy-priors sample``: k-space in a file to posterior samples in files."""
 
-import functools
-from pathlib import Path
+from __future__ import annotations
 
-from sigpy_priors.volume import run as volume
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sigpy_priors.commands.arguments import (
+    add_volume_arguments,
+    job_arguments,
+    run_arguments,
+)
+
+if TYPE_CHECKING:
+    from sigpy_priors.volume import Finished
 
 __all__ = ["add_parser"]
 
-# Arguments of PosteriorSampling that are options of the command and decide the
-# result.
-_OPTIONS = ("num_samples", "method", "steps", "seed")
 
+def add_parser(commands: Any) -> None:
+    """Declare the subcommand and its options.
 
-def add_parser(commands):
-    """Declare the subcommand and its options."""
+    Args:
+        commands (argparse action): what ``add_subparsers`` returned.
+    """
     p = commands.add_parser(
         "sample",
         help="draw images from the posterior, with their uncertainty",
@@ -22,75 +32,85 @@ def add_parser(commands):
         "picture of each slice. A run that was interrupted continues when the "
         "same command is given again.",
     )
-    volume.add_arguments(p)
-    p.add_argument("-n", "--num-samples", type=int, default=16, metavar="N",
-                   help="samples of each slice [16]")
+    add_volume_arguments(p)
+    p.add_argument(
+        "-n",
+        "--num-samples",
+        type=int,
+        default=16,
+        metavar="N",
+        help="samples of each slice [16]",
+    )
     p.add_argument("--method", default="mmps", metavar="NAME", help="sampler [mmps]")
-    p.add_argument("--steps", type=int, metavar="K",
-                   help="noise levels [about 60 network evaluations]")
-    p.add_argument("--level", type=float, default=0.9, metavar="P",
-                   help="of the credible interval in the picture [0.9]")
-    p.add_argument("--seed", type=int, default=0, metavar="S",
-                   help="of the first slice, one more for each that follows [0]")
-    p.add_argument("--chunk-size", type=int, metavar="N",
-                   help="samples computed together [found]")
+    p.add_argument(
+        "--steps",
+        type=int,
+        metavar="K",
+        help="noise levels [about 60 network evaluations]",
+    )
+    p.add_argument(
+        "--level",
+        type=float,
+        default=0.9,
+        metavar="P",
+        help="of the credible interval in the picture [0.9]",
+    )
+    p.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="of the first slice, one more for each that follows [0]",
+    )
+    p.add_argument(
+        "--chunk-size", type=int, metavar="N", help="samples computed together [found]"
+    )
     p.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Draw for every slice that is not finished, write, say what was found."""
-    import numpy as np
-
-    from sigpy_priors.io import slices as io
-    from sigpy_priors.show import plot_posterior
-    from sigpy_priors.scan.noise import estimate_scale
+    from sigpy_priors import volume
 
     if args.num_samples < 2:
         raise ValueError(
             f"-n {args.num_samples}: expected at least 2 samples for an uncertainty."
         )
-    out = Path(args.output)
-    checkpoint = out.with_name(f".{out.stem}.{{}}.samples.npz")
-    if args.restart:
-        for file in out.parent.glob(checkpoint.name.format("*")):
-            file.unlink()
-    options = {name: getattr(args, name) for name in _OPTIONS}
-    compute = functools.partial(
-        _sample,
-        # Workers elsewhere may not see this folder.
-        checkpoint=None if args.scheduler not in (None, "local") else checkpoint,
+    job = volume.sample(
+        **job_arguments(args),
+        num_samples=args.num_samples,
+        method=args.method,
+        steps=args.steps,
+        seed=args.seed,
         chunk_size=args.chunk_size,
-        show_pbar=args.scheduler is None,
-        **options,
     )
-    with volume.process(args, compute, _OPTIONS) as (chosen, samples, is_volume):
-        mean = np.stack([x.mean(axis=0) for x in samples])
-        std = np.stack([x.std(axis=0, ddof=1) for x in samples])
-        for i, x in zip(chosen, samples):
-            name = f"{out.stem}_{i:03d}.png" if is_volume else f"{out.stem}.png"
-            plot_posterior.posterior(x, out.with_name(name), level=args.level)
-        io.write_image(out, samples if is_volume else samples[0], samples=True)
-        for name, image in (("mean", mean), ("std", std)):
-            io.write_image(
-                out.with_name(f"{out.stem}_{name}{out.suffix}"),
-                image if is_volume else image[0],
-            )
-    relative = np.mean([s.mean() / estimate_scale(m) for m, s in zip(mean, std)])
+    with job.finished(args.output, **run_arguments(args)) as drawn:
+        relative = _write(Path(args.output), drawn, args.level)
     print(
-        f"{out}: {samples.shape[1]} samples of {len(chosen)} slice(s), mean std "
-        f"{relative:.1%} of the scale; pictures beside it"
+        f"{args.output}: {drawn.images.shape[1]} samples of {len(drawn.numbers)} "
+        f"slice(s), mean std {relative:.1%} of the scale; pictures beside it"
     )
 
 
-def _sample(prior, i, y, mps, seed, checkpoint, **options):
-    from sigpy_priors.app.sampling import PosteriorSampling
+def _write(out: Path, drawn: Finished, level: float) -> float:
+    """Samples, their mean, their deviation and pictures; the mean deviation."""
+    import numpy as np
 
-    if checkpoint is not None:
-        checkpoint = Path(str(checkpoint).format(f"{i:05d}"))
-    app = PosteriorSampling(
-        y, mps, prior, seed=seed + i, checkpoint=checkpoint, **options
-    )
-    samples = app.run()
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    return samples
+    from sigpy_priors.io.output import write_image
+    from sigpy_priors.scan.noise import estimate_scale
+    from sigpy_priors.show.plot import posterior
+
+    mean = np.stack([x.mean(axis=0) for x in drawn.images])
+    std = np.stack([x.std(axis=0, ddof=1) for x in drawn.images])
+    for i, x in zip(drawn.numbers, drawn.images):
+        name = f"{out.stem}_{i:03d}.png" if drawn.is_volume else f"{out.stem}.png"
+        posterior(x, out.with_name(name), level=level)
+    files = {
+        out: drawn.images,
+        out.with_name(f"{out.stem}_mean{out.suffix}"): mean,
+        out.with_name(f"{out.stem}_std{out.suffix}"): std,
+    }
+    for path, arrays in files.items():
+        image = arrays if drawn.is_volume else arrays[0]
+        write_image(path, image, samples=path == out)
+    return float(np.mean([s.mean() / estimate_scale(m) for m, s in zip(mean, std)]))

@@ -1,8 +1,19 @@
 """``sigpy-priors train``: images to a prior."""
 
+from __future__ import annotations
 
-def add_parser(commands):
-    """Declare the subcommand and its options."""
+import argparse
+from typing import Any
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the subcommand and its options.
+
+    Args:
+        commands (argparse action): what ``add_subparsers`` returned.
+    """
     p = commands.add_parser(
         "train",
         help="train a prior",
@@ -28,7 +39,7 @@ def add_parser(commands):
     p.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Validate the config, then train."""
     from sigpy_priors.train.config import dump_config, load_config
 

@@ -8,12 +8,8 @@ onnxruntime beside the framework's own results before it is kept.
 from sigpy_priors.importers.conversion import (
     FRAMEWORKS,
     ConversionError,
-    add_arguments,
     convert,
     detect,
-    options,
 )
 
-__all__ = [
-    "FRAMEWORKS", "ConversionError", "add_arguments", "convert", "detect", "options",
-]  # fmt: skip
+__all__ = ["FRAMEWORKS", "ConversionError", "convert", "detect"]

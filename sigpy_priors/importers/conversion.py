@@ -11,9 +11,7 @@ import numpy as np
 
 from sigpy_priors.io.atomic import write_atomic
 
-__all__ = [
-    "FRAMEWORKS", "ConversionError", "detect", "convert", "add_arguments", "options",
-]  # fmt: skip
+__all__ = ["FRAMEWORKS", "ConversionError", "convert", "detect"]
 
 # Framework -> extra that brings it.
 FRAMEWORKS = {
@@ -246,30 +244,3 @@ def _finish(folder, path, source, result, parity):
     onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
-
-
-def add_arguments(parser):
-    """Declare the options of :func:`convert` on the command line."""
-    group = parser.add_argument_group("models of PyTorch, TensorFlow, JAX, diffusers")
-    group.add_argument("--framework", choices=FRAMEWORKS, help="default: by the file")
-    group.add_argument(
-        "--python", metavar="PATH", help=f"Python that has the framework (${PYTHON})"
-    )
-    group.add_argument(
-        "--builder", metavar="MODULE:CALLABLE", help="what builds the network"
-    )
-    group.add_argument(
-        "--builder-options", metavar="JSON", type=json.loads, help="arguments for it"
-    )
-    group.add_argument(
-        "--spec", help="inputs for a trace, such as 'x:N,2,8*H,8*W t:N:int64'"
-    )
-    group.add_argument(
-        "--tensors", metavar="IN,...->OUT", help="tensors of a TensorFlow 1 graph"
-    )
-
-
-def options(args):
-    """Arguments of :func:`convert` from a parsed command line."""
-    names = ("framework", "python", "builder", "builder_options", "spec", "tensors")
-    return {name: getattr(args, name) for name in names}

@@ -5,13 +5,25 @@ the slice's own arrays. They are part of Dask's task and not of a worker's
 memory, so that the slice of a worker that died is simply given to another one.
 """
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import os
 import threading
 import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-__all__ = ["connect", "map_slices", "WORKER_ENVIRONMENT"]
+from sigpy_priors.backend.extras import require
+
+if TYPE_CHECKING:
+    import distributed
+
+__all__ = ["Scheduler", "WORKER_ENVIRONMENT", "connect", "map_slices"]
+
+Scheduler: TypeAlias = Union[str, "distributed.Client", None]
+"""Where slices are computed: see :func:`connect`."""
 
 _QUEUE = 2  # slices for each thread of the cluster: one at work, one waiting
 _POLL = 1.0  # seconds after which new workers get their slices
@@ -27,21 +39,25 @@ WORKER_ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def connect(scheduler, workers=None):
+def connect(
+    scheduler: Scheduler, workers: int | None = None
+) -> Iterator[distributed.Client | None]:
     """Connect to a Dask scheduler, or start one for the time of a ``with``.
 
     Args:
-        scheduler (str or None): None for none, "local" for one process of one
-            thread for each core of this machine, else the address of a
-            running scheduler, such as "tcp://node7:8786".
+        scheduler (str, Client or None): None for none, "local" for one process
+            of one thread for each core of this machine, the address of a
+            running scheduler, such as "tcp://node7:8786", or a Dask client,
+            which is left connected.
         workers (int or None): processes of "local"; None for all cores.
 
     Yields:
         distributed.Client or None: for :func:`map_slices`.
 
     Raises:
-        ValueError: if Dask is not installed, or ``workers`` is out of range
-            or given for a scheduler that has its own.
+        ValueError: if ``workers`` is out of range or given for a scheduler that
+            has its own.
+        ImportError: if Dask is not installed.
         OSError: if no scheduler answers.
     """
     if workers is not None and (scheduler != "local" or workers < 1):
@@ -49,21 +65,14 @@ def connect(scheduler, workers=None):
             f"workers: got {workers} for scheduler {scheduler!r}, expected at least "
             f"1, and only for the scheduler 'local'."
         )
-    if scheduler is None:
-        yield None
+    if scheduler is None or not isinstance(scheduler, str):
+        yield scheduler
         return
-    try:
-        import distributed
-    except ImportError:
-        raise ValueError(
-            "spreading slices needs Dask: pip install 'sigpy-priors[cluster]'."
-        ) from None
+    distributed, dask = require("distributed", "dask", extra="cluster")
     if scheduler != "local":
         with distributed.Client(scheduler) as client:
             yield client
         return
-    import dask
-
     environment = "distributed.nanny.pre-spawn-environ"
     with dask.config.set(
         {environment: dask.config.get(environment) | WORKER_ENVIRONMENT}
@@ -79,7 +88,13 @@ def connect(scheduler, workers=None):
         yield client
 
 
-def map_slices(function, numbers, load, prepare, client=None):
+def map_slices(
+    function: Callable[..., Any],
+    numbers: Sequence[int],
+    load: Callable[[int], tuple],
+    prepare: Callable[[], Any],
+    client: distributed.Client | None = None,
+) -> Generator[tuple[int, Any], None, None]:
     """Call a function on slices, here or on the workers of a cluster.
 
     A worker that dies costs the slices that it was computing; they are
@@ -112,10 +127,14 @@ def map_slices(function, numbers, load, prepare, client=None):
             yield i, function(state, i, *load(i))
 
 
-def _map_on_cluster(function, numbers, load, prepare, client):
-    import dask
-    import distributed
-
+def _map_on_cluster(
+    function: Callable[..., Any],
+    numbers: Iterable[int],
+    load: Callable[[int], tuple],
+    prepare: Callable[[], Any],
+    client: Any,
+) -> Generator[tuple[int, Any], None, None]:
+    distributed, dask = require("distributed", "dask", extra="cluster")
     numbers = iter(numbers)
     # A scheduler may serve several runs: names of tasks must not meet there.
     run = f"slice-{uuid.uuid4().hex}"
@@ -146,9 +165,8 @@ def _map_on_cluster(function, numbers, load, prepare, client):
             client.cancel(list(at_work))
 
 
-def _result(task, i):
-    import distributed
-
+def _result(task: distributed.Future, i: int) -> Any:
+    [distributed] = require("distributed", extra="cluster")
     try:
         return task.result()
     except distributed.KilledWorker as e:
@@ -167,7 +185,13 @@ _state = (None, None)
 _lock = threading.Lock()
 
 
-def _compute(run, prepare, function, i, *arrays):
+def _compute(
+    run: str,
+    prepare: Callable[[], Any],
+    function: Callable[..., Any],
+    i: int,
+    *arrays: Any,
+) -> Any:
     """What a worker does: prepare once for each run, then one slice."""
     global _state
     with _lock:

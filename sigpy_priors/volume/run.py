@@ -1,242 +1,266 @@
-"""What ``recon`` and ``sample`` share: a volume's files, slice by slice.
+"""The same with every slice of a volume, here or on a cluster.
 
 Slices that are finished are kept on disk until the output is written, so that
 a run goes on where it was interrupted, with or without a cluster.
 """
 
-import argparse
+from __future__ import annotations
+
 import contextlib
 import functools
 import json
 import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
-__all__ = ["add_arguments", "process"]
+import numpy as np
+from tqdm.auto import tqdm
 
-# What decides the result of both, beside the options of each.
+from sigpy_priors.io.output import check_output, write_image
+from sigpy_priors.io.slices import Source
+from sigpy_priors.priors.base import Prior
+from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
+from sigpy_priors.volume.inputs import Inputs, fingerprint
+from sigpy_priors.volume.store import SliceStore
+from sigpy_priors.volume.worker import compute_slice, open_device, open_prior
+
+__all__ = ["Finished", "Job"]
+
+# What decides the result of every job, beside its own options.
 _NUMBERS = ("precision", "noise_std", "calib_width")
-_FILES = ("kspace", "maps", "weights", "coord")
+_SOURCES = ("kspace", "maps", "weights", "coord")
 
 
-def _slices(text):
-    start, colon, stop = text.partition(":")
-    try:
-        if not colon:
-            return slice(int(start), int(start) + 1)
-        return slice(int(start or 0), int(stop) if stop else None)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected INDEX or START:STOP, got {text!r}"
-        ) from None
+class Finished(NamedTuple):
+    """A whole volume.
+
+    Attributes:
+        numbers (sequence of int): the slices that were chosen.
+        images (array): what was computed of them, stacked.
+        is_volume (bool): whether the k-space has an axis of slices.
+    """
+
+    numbers: Sequence[int]
+    images: np.ndarray
+    is_volume: bool
 
 
-def add_arguments(p):
-    """Declare the options that both commands have."""
-    p.add_argument(
-        "kspace",
-        metavar="KSPACE",
-        help="k-space (coils, H, W) or (slices, coils, H, W), zeros where not "
-        "sampled: .npy, BART .cfl, fastMRI .h5 or ISMRMRD .h5",
-    )
-    p.add_argument("-o", "--output", required=True, metavar="OUT", help=".npy or .cfl")
-    p.add_argument(
-        "--maps", metavar="FILE", help="coil maps, shaped like k-space [estimated]"
-    )
-    p.add_argument(
-        "--calib-width",
-        type=int,
-        default=24,
-        metavar="N",
-        help="greatest width of the calibration region of estimated maps [24]",
-    )
-    p.add_argument(
-        "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
-    )
-    p.add_argument(
-        "--precision",
-        default="full",
-        metavar="P",
-        help="of the network: full, bfloat16, or on GPUs tf32 [full]",
-    )
-    p.add_argument(
-        "--noise-std",
-        type=float,
-        metavar="S",
-        help="standard deviation of the complex k-space noise [estimated]",
-    )
-    p.add_argument("--weights", metavar="FILE", help="weights of data consistency")
-    p.add_argument(
-        "--coord",
-        metavar="FILE",
-        help="non-Cartesian coordinates (..., 2), or a trajectory of `bart traj`",
-    )
-    p.add_argument(
-        "--device", type=int, default=-1, metavar="ID", help="GPU number, or -1 [-1]"
-    )
-    p.add_argument(
-        "--coil-batch-size", type=int, metavar="N", help="coils at a time [all]"
-    )
-    p.add_argument(
-        "--slices",
-        "--slice",
-        type=_slices,
-        default=slice(None),
-        metavar="A:B",
-        help="only this slice or these slices of a volume [all]",
-    )
-    p.add_argument(
-        "--restart", action="store_true", help="discard slices of an unfinished run"
-    )
-    p.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="spread slices over the workers of a Dask scheduler, or `local`: one "
-        "process for each core [one slice after the other]",
-    )
-    p.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes of `local` [one per core; one with --device]",
-    )
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What to do with the slices of a volume.
 
-
-def _settings(args, prior, names):
-    """What decides the result: slices of runs that differ must not be mixed."""
-    settings = {name: getattr(args, name) for name in (*names, *_NUMBERS)}
-    for name in _FILES:
-        file = getattr(args, name)
-        if file is not None and file.endswith(".hdr"):
-            file = file.removesuffix(".hdr") + ".cfl"  # the data of a BART pair
-        stat = file and Path(file).stat()
-        settings[name] = file and [
-            str(Path(file).resolve()),
-            stat.st_size,
-            stat.st_mtime_ns,
-        ]
-    settings["prior"] = prior.card.weights_sha256 if prior.card else repr(prior)
-    return json.loads(json.dumps(settings))
-
-
-@contextlib.contextmanager
-def process(args, compute, names):
-    """Do the same with every slice that is not finished.
+    :func:`sigpy_priors.volume.recon` and :func:`sigpy_priors.volume.sample` make
+    one. Nothing is read before it is run.
 
     Args:
-        args (Namespace): of :func:`add_arguments` and the command itself.
-        compute (callable): ``compute(prior, i, y, mps, **options)`` gives the
-            array of slice i; options are noise_std, weights, coord, device
-            and coil_batch_size. It is pickled for a cluster.
-        names (sequence of str): options of the command that decide the result.
-
-    Yields:
-        tuple: the numbers of the slices; their arrays, stacked; and whether
-        the file has a slice axis. What was kept of the run is removed after
-        the ``with``, if nothing was raised.
+        kspace (str, Path or array): (coils, H, W) or (slices, coils, H, W), zero
+            where not sampled; a file in a format of
+            :mod:`sigpy_priors.io.slices`.
+        compute (callable): ``compute(prior, i, y, mps, noise_std=..., weights=...,
+            coord=..., device=..., coil_batch_size=..., checkpoint=...,
+            show_pbar=..., **options)`` gives the array of slice i. It is pickled
+            for a cluster.
+        prior (str, Path or Prior): bundled name, file, or the prior itself, which
+            then travels to a cluster with each slice.
+        maps (str, Path, array or None): coil maps, shaped like the k-space; None
+            estimates them.
+        weights (str, Path, array or None): of data consistency, shaped like the
+            samples of one coil.
+        coord (str, Path, array or None): non-Cartesian coordinates (..., 2).
+        slices (slice): those to compute.
+        noise_std (float or None): standard deviation of the complex k-space
+            noise; None estimates it.
+        calib_width (int): greatest width of the calibration region of estimated
+            maps.
+        precision (str): of the network: "full", "bfloat16", or on GPUs "tf32".
+        device (int): GPU number, or -1.
+        coil_batch_size (int or None): coils at a time.
+        options (dict): of ``compute``; they decide the result.
+        samples (bool): whether slices become (samples, H, W), not (H, W).
     """
-    import numpy as np
-    from tqdm.auto import tqdm
 
-    from sigpy_priors.volume import cluster
-    from sigpy_priors.io import slices as io
-    from sigpy_priors.volume.store import SliceStore
+    kspace: Source
+    compute: Callable[..., Any]
+    prior: str | Path | Prior = "brain"
+    maps: Source | None = None
+    weights: Source | None = None
+    coord: Source | None = None
+    slices: slice = field(default_factory=lambda: slice(None))
+    noise_std: float | None = None
+    calib_width: int = 24
+    precision: str = "full"
+    device: int = -1
+    coil_batch_size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    samples: bool = False
 
-    io.check_output(args.output)
-    if args.scheduler in (None, "local"):
-        _device(args.device)
-    coord = None if args.coord is None else io.read_coord(args.coord)
-    kspace = io.open_kspace(args.kspace, coord)
-    weights = None if args.weights is None else io.read_array(args.weights).real
-    if weights is not None and weights.shape not in (
-        kspace.shape[1:],
-        kspace.shape[2:],
-    ):
-        raise ValueError(
-            f"{args.weights}: got weights of shape {weights.shape}, expected that of "
-            f"the samples of one coil, {kspace.shape[2:]}."
+    def run(
+        self,
+        scheduler: Scheduler = None,
+        workers: int | None = None,
+        show_pbar: bool = True,
+    ) -> Generator[tuple[int, np.ndarray], None, None]:
+        """Compute the slices, each when it is asked for.
+
+        Args:
+            scheduler (str, Client or None): where, as of
+                :func:`sigpy_priors.volume.cluster.connect`; None is here.
+            workers (int or None): processes of the scheduler "local".
+            show_pbar (bool): toggle the progress bar.
+
+        Yields:
+            tuple: number of a slice and its array, in the order in which slices
+            are finished.
+
+        Raises:
+            ValueError: if an input is damaged, does not fit, or is out of range.
+        """
+        inputs = self._open(scheduler)
+        yield from self._compute(
+            inputs, inputs.numbers, None, scheduler, workers, show_pbar
         )
-    maps = None if args.maps is None else io.open_maps(args.maps, kspace)
-    chosen = range(len(kspace))[args.slices]
-    if not chosen:
-        raise ValueError(
-            f"{args.kspace}: no slice chosen by --slices, it has {len(kspace)}."
+
+    def write(
+        self,
+        output: str | Path,
+        restart: bool = False,
+        scheduler: Scheduler = None,
+        workers: int | None = None,
+        show_pbar: bool = True,
+    ) -> np.ndarray:
+        """Compute what is missing of the slices, then write all of them.
+
+        A run that was interrupted goes on with the slice at which it was.
+
+        Args:
+            output (str or Path): ``.npy`` or ``.cfl`` file.
+            restart (bool): discard slices of an unfinished run.
+            scheduler (str, Client or None): as of :meth:`run`.
+            workers (int or None): as of :meth:`run`.
+            show_pbar (bool): toggle the progress bar.
+
+        Returns:
+            array: what was written.
+
+        Raises:
+            ValueError: as :meth:`run`, or if an unfinished run with other inputs
+                or options is in the way.
+        """
+        with self.finished(output, restart, scheduler, workers, show_pbar) as volume:
+            image = volume.images if volume.is_volume else volume.images[0]
+            write_image(output, image, self.samples)
+        return image
+
+    @contextlib.contextmanager
+    def finished(
+        self,
+        output: str | Path,
+        restart: bool = False,
+        scheduler: Scheduler = None,
+        workers: int | None = None,
+        show_pbar: bool = True,
+    ) -> Iterator[Finished]:
+        """As :meth:`write`, with the writing left to the body of a ``with``.
+
+        Args:
+            output (str or Path): as of :meth:`write`.
+            restart (bool): as of :meth:`write`.
+            scheduler (str, Client or None): as of :meth:`run`.
+            workers (int or None): as of :meth:`run`.
+            show_pbar (bool): toggle the progress bar.
+
+        Yields:
+            Finished: all slices. What was kept of the run is removed after the
+            body, if nothing was raised.
+        """
+        check_output(output)
+        inputs = self._open(scheduler)
+        store = SliceStore(output, self._settings(), restart)
+        missing = [i for i in inputs.numbers if i not in store]
+        results = self._compute(
+            inputs, missing, store.output, scheduler, workers, show_pbar
         )
-    # A bundled name stays one; workers may run in another folder.
-    name = str(Path(args.prior).resolve()) if Path(args.prior).is_file() else args.prior
-    prepare = functools.partial(_load, name, args.precision)
-    store = SliceStore(args.output, _settings(args, prepare(), names), args.restart)
-    missing = [i for i in chosen if i not in store]
-    function = functools.partial(
-        _slice,
-        compute,
-        args.kspace,
-        args.calib_width,
-        dict(
-            noise_std=args.noise_std,
-            weights=weights,
-            coord=coord,
-            device=args.device,
-            coil_batch_size=args.coil_batch_size,
-        ),
-    )
-    workers = args.workers
-    if args.scheduler == "local" and args.device >= 0:
-        workers = workers or 1  # they would share the GPU
-    with cluster.connect(args.scheduler, workers) as client:
-        if client is not None:
-            print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
-        results = cluster.map_slices(
-            function,
-            missing,
-            lambda i: (kspace[i], maps[i] if maps else None),
-            prepare,
-            client,
-        )
-        done = len(chosen) - len(missing)
-        bar = tqdm(results, total=len(chosen), initial=done, unit="slice")
-        with bar, contextlib.closing(results):
-            for i, result in bar:
+        with contextlib.closing(results):
+            for i, result in results:
                 store.save(i, result)
-    yield chosen, np.stack([store.load(i) for i in chosen]), kspace.volume
-    store.remove()
+        images = np.stack([store.load(i) for i in inputs.numbers])
+        yield Finished(inputs.numbers, images, inputs.kspace.volume)
+        store.remove()
 
+    def _open(self, scheduler: Scheduler) -> Inputs:
+        """Check everything that is given, before anything is computed."""
+        if scheduler in (None, "local"):
+            open_device(self.device)
+        return Inputs.open(
+            self.kspace, self.maps, self.weights, self.coord, self.slices
+        )
 
-def _load(name, precision):
-    import sigpy_priors
-    from sigpy_priors.priors.network import NetworkPrior
+    def _prepare(self) -> Callable[[], Prior]:
+        """What loads the prior, in this process or in a worker."""
+        prior = self.prior
+        if isinstance(prior, str | Path):
+            # A bundled name stays one; workers may run in another folder.
+            prior = str(Path(prior).resolve() if Path(prior).is_file() else prior)
+        return functools.partial(open_prior, prior, self.precision)
 
-    prior = sigpy_priors.load_prior(name)
-    if precision == "full":
-        return prior
-    if not isinstance(prior, NetworkPrior):
-        raise ValueError(f"--precision {precision}: {prior!r} is no denoising network.")
-    return prior.with_options(precision)
+    def _settings(self) -> dict[str, Any]:
+        """What decides the result: slices of runs that differ must not be mixed."""
+        prior = self._prepare()()
+        settings = {**self.options}
+        settings |= {name: getattr(self, name) for name in _NUMBERS}
+        settings |= {name: fingerprint(getattr(self, name)) for name in _SOURCES}
+        settings["prior"] = prior.card.weights_sha256 if prior.card else repr(prior)
+        return json.loads(json.dumps(settings, default=repr))
 
+    def _function(
+        self, inputs: Inputs, output: Path | None, show_pbar: bool
+    ) -> Callable[..., np.ndarray]:
+        """What computes a slice; pickled for a cluster."""
+        return functools.partial(
+            compute_slice,
+            self.compute,
+            str(inputs.kspace.path),
+            self.calib_width,
+            output,
+            dict(
+                noise_std=self.noise_std,
+                weights=inputs.weights,
+                coord=inputs.coord,
+                device=self.device,
+                coil_batch_size=self.coil_batch_size,
+                show_pbar=show_pbar,
+                **self.options,
+            ),
+        )
 
-def _slice(compute, path, calib_width, options, prior, i, y, mps):
-    """One slice, in this process or in a worker; errors name it."""
-    import sigpy as sp
-
-    from sigpy_priors.scan.maps import estimate_maps
-
-    options = options | {"device": _device(options["device"])}
-    try:
-        if mps is None:
-            mps = estimate_maps(
-                y, options["coord"], calib_width, options["device"], options["weights"]
+    def _compute(
+        self,
+        inputs: Inputs,
+        missing: Sequence[int],
+        output: Path | None,
+        scheduler: Scheduler,
+        workers: int | None,
+        show_pbar: bool,
+    ) -> Generator[tuple[int, np.ndarray], None, None]:
+        if scheduler not in (None, "local"):
+            output = None  # workers elsewhere may not see this folder
+        function = self._function(inputs, output, show_pbar and scheduler is None)
+        if scheduler == "local" and self.device >= 0:
+            workers = workers or 1  # they would share the GPU
+        with connect(scheduler, workers) as client:
+            if client is not None and show_pbar:
+                tqdm.write(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
+            results = map_slices(
+                function, missing, inputs.load, self._prepare(), client
             )
-        return sp.to_device(compute(prior, i, y, mps, **options), sp.cpu_device)
-    except ValueError as e:
-        raise ValueError(f"{path}, slice {i}: {e}") from e
-
-
-def _device(number):
-    import sigpy as sp
-
-    try:
-        return sp.Device(number)
-    except Exception as e:  # SigPy raises what cupy raises, or a plain error
-        raise ValueError(
-            f"--device {number}: {e}; -1 is the CPU, GPUs need "
-            f"pip install 'sigpy-priors[cuda]'."
-        ) from e
+            bar = tqdm(
+                results,
+                total=len(inputs.numbers),
+                initial=len(inputs.numbers) - len(missing),
+                unit="slice",
+                disable=not show_pbar,
+            )
+            with bar, contextlib.closing(results):
+                yield from bar

@@ -1,15 +1,34 @@
 """Finished slices of an unfinished run, in a folder beside its output."""
 
+from __future__ import annotations
+
+import glob
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.io.output import write_image
 
-__all__ = ["SliceStore"]
+__all__ = ["SliceStore", "checkpoint_file"]
+
+
+def checkpoint_file(output: str | Path, i: int | str) -> Path:
+    """Where the samples of slice ``i`` are kept while they are drawn.
+
+    Args:
+        output (str or Path): the output that all slices will become.
+        i (int or str): the slice.
+
+    Returns:
+        Path: a hidden file beside the output.
+    """
+    output = Path(output)
+    number = i if isinstance(i, str) else f"{i:05d}"
+    return output.with_name(f".{output.stem}.{number}.samples.npz")
 
 
 class SliceStore:
@@ -24,13 +43,15 @@ class SliceStore:
         ValueError: if slices of other settings are there.
     """
 
-    def __init__(self, output, settings, restart=False):
-        output = Path(output)
-        self.folder = output.with_name(output.name + ".part")
+    def __init__(
+        self, output: str | Path, settings: dict[str, Any], restart: bool = False
+    ) -> None:
+        self.output = Path(output)
+        self.folder = self.output.with_name(self.output.name + ".part")
         self.settings = settings
         self._settings_file = self.folder / "settings.json"
         if restart:
-            self.remove()
+            self._discard()
         if not self._settings_file.is_file():
             return
         old = json.loads(self._settings_file.read_text())
@@ -39,16 +60,17 @@ class SliceStore:
             was = ", ".join(f"{k} {old.get(k)}, now {settings[k]}" for k in changed)
             raise ValueError(
                 f"{self.folder} holds an unfinished run with other settings "
-                f"({was}); repeat that run, or begin anew with --restart."
+                f"({was}); repeat that run, or begin anew with restart=True "
+                f"(--restart)."
             )
 
-    def _file(self, i):
+    def _file(self, i: int) -> Path:
         return self.folder / f"{i:05d}.npy"
 
-    def __contains__(self, i):
+    def __contains__(self, i: int) -> bool:
         return self._file(i).is_file()
 
-    def save(self, i, image):
+    def save(self, i: int, image: np.ndarray) -> None:
         """Keep the finished slice ``i``, an array (H, W) or (samples, H, W)."""
         self.folder.mkdir(exist_ok=True)
         if not self._settings_file.is_file():  # always before the first slice
@@ -56,11 +78,18 @@ class SliceStore:
             write_atomic(self._settings_file, lambda p: p.write_text(text))
         write_image(self._file(i), image)
 
-    def load(self, i):
+    def load(self, i: int) -> np.ndarray:
         """The finished slice ``i``."""
         return np.load(self._file(i))
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete all slices."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
+
+    def _discard(self) -> None:
+        """Delete all slices, and the samples of slices that were begun."""
+        self.remove()
+        pattern = checkpoint_file(glob.escape(str(self.output)), "*").name
+        for file in self.output.parent.glob(pattern):
+            file.unlink()

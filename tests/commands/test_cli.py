@@ -12,13 +12,13 @@ import sigpy as sp
 from sigpy.mri import poisson
 from sigpy.mri.linop import Sense
 
-from sigpy_priors.show import metrics
 from sigpy_priors.app.recon import PriorRecon
-from sigpy_priors.io.cfl import read_cfl
 from sigpy_priors.cli import main
 from sigpy_priors.data.example import undersample
+from sigpy_priors.io.cfl import read_cfl
 from sigpy_priors.priors.gaussian import GaussianPrior
 from sigpy_priors.scan.maps import estimate_maps
+from sigpy_priors.show import metrics
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def gaussian(monkeypatch):
     v, u = np.mgrid[-32:32, -32:32]
     spectrum = 100 / (1 + u**2 + v**2) ** 1.5
     prior = GaussianPrior(np.zeros((64, 64), np.complex64), spectrum=spectrum)
-    monkeypatch.setattr("sigpy_priors.priors.file.load_prior", lambda name: prior)
+    monkeypatch.setattr("sigpy_priors.load.load_prior", lambda name: prior)
     return prior
 
 
@@ -236,7 +236,7 @@ def test_killed_run_continues(cli, scan, tiny_prior_file):
         ("recon nan.npy -o out.npy", "nan.npy: 1 of 16384 numbers are NaN"),
         ("recon zero.npy -o out.npy", "zero.npy: all zero"),
         ("recon sparse.npy -o out.npy", "to estimate coil maps; give maps"),
-        ("recon ksp1.npy -o out.npy --device 99", "--device 99"),
+        ("recon ksp1.npy -o out.npy --device 99", "device 99"),
         ("recon ksp1.npy -o out.npy --precision bfloat16", "no denoising network"),
         ("train missing.yaml --data . --out .", "missing.yaml"),
         ("info missing", "no such prior"),
@@ -261,9 +261,10 @@ def test_an_error_names_the_slice(cli, scan, gaussian):
 
 
 def test_list_and_info(cli, tiny_prior_file, monkeypatch):
-    monkeypatch.setattr(
-        "sigpy_priors.priors.file.bundled", lambda: {"tiny": tiny_prior_file}
-    )
+    for module in ("priors.file", "load"):
+        monkeypatch.setattr(
+            f"sigpy_priors.{module}.bundled", lambda: {"tiny": tiny_prior_file}
+        )
     status, out, _ = cli("list")
     assert status == 0 and out.split()[0] == "tiny" and "sigma 0.01 to 2" in out
     status, out, _ = cli("info tiny")
@@ -312,7 +313,31 @@ def test_help_is_fast_and_complete():
         assert command in out
 
 
-def test_export_names_bart(cli, capsys):
-    with pytest.raises(SystemExit) as e:
-        cli("export --help")
-    assert e.value.code == 0 and "bart" in capsys.readouterr().out
+def test_any_error_is_one_line(cli, scan, gaussian):
+    """What SigPy wraps, and what is no mistake of the input: cause, not wrapper."""
+    np.save("long.npy", np.ones((64, 64), np.longdouble))
+    result = cli("recon ksp1.npy --maps maps1.npy --weights long.npy -o out.npy")
+    error = one_line_error(result)
+    assert "ksp1.npy, slice 0" in error and "Exceptions from" not in error
+    status, _, err = cli(
+        "recon ksp1.npy --maps maps1.npy --weights long.npy -o out.npy --debug"
+    )
+    assert status == 2 and "Traceback" in err and err.splitlines()[-1] == error
+
+
+def test_debug_may_stand_anywhere(cli):
+    for line in ("--debug info missing", "info missing --debug"):
+        status, _, err = cli(line)
+        assert status == 2 and "Traceback" in err and "no such prior" in err
+
+
+def test_one_entry(tmp_path):
+    """`python -m sigpy_priors` says what the script says."""
+    run = subprocess.run(
+        [sys.executable, "-m", "sigpy_priors", "info", "missing"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 2 and "missing: no such prior" in run.stderr
+    assert len(run.stderr.splitlines()) == 1

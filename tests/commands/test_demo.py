@@ -6,11 +6,11 @@ import sigpy as sp
 from sigpy.mri.app import L1WaveletRecon
 
 from sigpy_priors import load_prior
+from sigpy_priors.cli import main
 from sigpy_priors.commands import demo
+from sigpy_priors.data.example import NOISE_STD, example, undersample
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.show import metrics
-from sigpy_priors.data.example import NOISE_STD, example, undersample
-from sigpy_priors.cli import main
 
 
 def test_example_is_an_image_with_phase_and_maps():

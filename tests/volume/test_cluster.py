@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import worker_log
 
-from sigpy_priors.volume import cluster
 from sigpy_priors.cli import main
 from sigpy_priors.data.example import undersample
+from sigpy_priors.volume import cluster
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -135,9 +135,7 @@ def test_a_killed_worker_costs_only_its_slice(client, tmp_path):
     def load(i):
         return (np.full((2, 2), i),)
 
-    found = dict(
-        cluster.map_slices(function, range(10), load, lambda: None, client)
-    )
+    found = dict(cluster.map_slices(function, range(10), load, lambda: None, client))
     for i in range(10):
         np.testing.assert_array_equal(found[i], np.full((2, 2), 2 * i))
     begun, pids = worker_log.read(calls)
@@ -152,9 +150,7 @@ def test_a_slice_that_kills_every_worker_is_named(client):
     client.run_on_scheduler(lambda dask_scheduler: _allow(dask_scheduler, 0))
     try:
         with pytest.raises(ChildProcessError, match="slice 3: 1 workers died"):
-            list(
-                cluster.map_slices(function, [3], lambda i: (), lambda: None, client)
-            )
+            list(cluster.map_slices(function, [3], lambda i: (), lambda: None, client))
     finally:
         client.run_on_scheduler(lambda dask_scheduler: _allow(dask_scheduler, 3))
 

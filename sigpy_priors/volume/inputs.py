@@ -1,0 +1,109 @@
+"""What a volume is computed from: opened and checked, and told apart from others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sigpy as sp
+
+from sigpy_priors.io.slices import (
+    Slices,
+    Source,
+    open_kspace,
+    open_maps,
+    read_array,
+    read_coord,
+)
+
+__all__ = ["Inputs", "fingerprint"]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """K-space of a volume and what belongs to it.
+
+    Attributes:
+        kspace (Slices): items (coils, ...).
+        maps (Slices or None): items (coils, H, W).
+        weights (array or None): shaped like the samples, with or without coils.
+        coord (array or None): (..., 2).
+        numbers (sequence of int): the slices that were chosen.
+    """
+
+    kspace: Slices
+    maps: Slices | None
+    weights: np.ndarray | None
+    coord: np.ndarray | None
+    numbers: Sequence[int]
+
+    @classmethod
+    def open(
+        cls,
+        kspace: Source,
+        maps: Source | None,
+        weights: Source | None,
+        coord: Source | None,
+        slices: slice,
+    ) -> Inputs:
+        """Open files or take arrays, and check that they fit each other.
+
+        Args:
+            kspace (str, Path or array): as of :class:`sigpy_priors.volume.Job`.
+            maps (str, Path, array or None): likewise.
+            weights (str, Path, array or None): likewise.
+            coord (str, Path, array or None): likewise.
+            slices (slice): those to compute.
+
+        Returns:
+            Inputs: read slice by slice where the formats allow it.
+
+        Raises:
+            ValueError: if one is damaged or does not fit, or no slice is chosen.
+        """
+        xy = None if coord is None else read_coord(coord)
+        ksp = open_kspace(kspace, xy)
+        w = None if weights is None else np.real(read_array(weights))
+        if w is not None and w.shape not in (ksp.shape[1:], ksp.shape[2:]):
+            name = weights if isinstance(weights, str | Path) else "weights"
+            raise ValueError(
+                f"{name}: got weights of shape {w.shape}, expected that of the "
+                f"samples of one coil, {ksp.shape[2:]}."
+            )
+        mps = None if maps is None else open_maps(maps, ksp)
+        numbers = range(len(ksp))[slices]
+        if not numbers:
+            raise ValueError(
+                f"{ksp.path}: no slice chosen by {slices}, it has {len(ksp)}."
+            )
+        return cls(ksp, mps, w, xy, numbers)
+
+    def load(self, i: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """K-space and maps of slice ``i``."""
+        return self.kspace[i], None if self.maps is None else self.maps[i]
+
+
+def fingerprint(source: Source | None) -> list | None:
+    """Tell an input from others, and a file from what it was.
+
+    Args:
+        source (str, Path, array or None): an input.
+
+    Returns:
+        list or None: JSON-able; path, size and time of a file, type, shape and
+        SHA-256 of an array.
+    """
+    if source is None:
+        return None
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.suffix == ".hdr":
+            path = path.with_suffix(".cfl")  # the data of a BART pair
+        stat = path.stat()
+        return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    array = np.ascontiguousarray(sp.to_device(source, sp.cpu_device))
+    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    return [str(array.dtype), list(array.shape), digest]
