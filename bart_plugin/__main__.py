@@ -1,54 +1,32 @@
 """``python -m bart_plugin``: find, try, build and install a BART."""
 
+from __future__ import annotations
+
 import argparse
 import sys
+from collections.abc import Sequence
 
 from bart_plugin import toolbox
 
 
-def _doctor(args):
-    from bart_plugin.toolbox import doctor
-
-    good = True
-    for graph in args.graphs:
-        finding = doctor.check_file(graph)
-        good &= finding.works
-        print(f"{'ok' if finding.works else 'BAD'}  {finding.what}: {finding.why}")
-    program, version, findings = doctor.examine(args.bart)
-    print(doctor.table(program, version, findings))
-    works = {f.what for f in findings if f.works}
-    if "pics -R TF:" not in works:
-        print("To get TensorFlow graphs: python -m bart_plugin build")
-        good = False
-    return 0 if good else 1
-
-
-def _build(args):
-    bart = toolbox.build(args.version, args.source, lambda m: print(m, flush=True))
-    print(f"To use it in a shell: export BART_TOOLBOX_PATH={bart.parent}")
-    return 0
-
-
-def _install(args):
-    link = toolbox.install_pics()
-    print(f"installed {link}: 'bart pics -R TF:' of BART 0.8.00 works")
-    return 0
-
-
-def _uninstall(args):
-    print("removed" if toolbox.uninstall_pics() else "there was nothing to remove")
-    return 0
-
-
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv (list of str or None): arguments; default the process's.
+        argv (sequence of str or None): arguments; default the process's.
 
     Returns:
         int: exit status: 0, 1 if BART cannot do what is needed, 2 on errors.
     """
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (toolbox.BartNotFound, toolbox.BuildError, ValueError) as e:
+        print(f"bart_plugin: error: {e}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bart_plugin", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     p = commands.add_parser("doctor", help="say what the BART in use can do")
@@ -65,12 +43,41 @@ def main(argv=None):
     p.set_defaults(run=_install)
     p = commands.add_parser("uninstall-pics", help="take that pics away")
     p.set_defaults(run=_uninstall)
-    args = parser.parse_args(argv)
-    try:
-        return args.run(args)
-    except (toolbox.BartNotFound, toolbox.BuildError, ValueError) as e:
-        print(f"bart_plugin: error: {e}", file=sys.stderr)
-        return 2
+    return parser
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from bart_plugin.toolbox import doctor
+
+    good = True
+    for graph in args.graphs:
+        finding = doctor.check_file(graph)
+        good &= finding.works
+        print(f"{'ok' if finding.works else 'BAD'}  {finding.what}: {finding.why}")
+    program, version, findings = doctor.examine(args.bart)
+    print(doctor.table(program, version, findings))
+    works = {f.what for f in findings if f.works}
+    if "pics -R TF:" not in works:
+        print("To get TensorFlow graphs: python -m bart_plugin build")
+        good = False
+    return 0 if good else 1
+
+
+def _build(args: argparse.Namespace) -> int:
+    bart = toolbox.build(args.version, args.source, lambda m: print(m, flush=True))
+    print(f"To use it in a shell: export BART_TOOLBOX_PATH={bart.parent}")
+    return 0
+
+
+def _install(args: argparse.Namespace) -> int:
+    link = toolbox.install_pics()
+    print(f"installed {link}: 'bart pics -R TF:' of BART 0.8.00 works")
+    return 0
+
+
+def _uninstall(args: argparse.Namespace) -> int:
+    print("removed" if toolbox.uninstall_pics() else "there was nothing to remove")
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 
 import bart_plugin
 import sigpy_priors
-from bart_plugin.exporters import CG_ITER, RHO, default_schedule
-from bart_plugin.twin.pics import BartPics
+from bart_plugin.twin import BartPics
 from sigpy_priors.data.example import example, undersample
 from sigpy_priors.show.metrics import psnr
 
@@ -35,17 +34,12 @@ def main(argv=None):
     y = undersample(image, mps, accel=4)
 
     # BART's own wavelet regularization, as a baseline.
-    wavelet = bart_plugin.run(
-        "pics -S -i 60 -R W:3:0:0.01", y[:, None], mps[:, None]
-    )
+    wavelet = bart_plugin.run("pics -S -i 60 -R W:3:0:0.01", y[:, None], mps[:, None])
     # The prior in BART, by an exported graph ...
     in_bart = bart_plugin.pics(y, mps, prior, max_iter=args.steps)
     # ... and in SigPy, step by step the same.
-    sigma, strength = default_schedule(prior, args.steps)
-    in_sigpy = BartPics(
-        y, mps, prior, sigma=sigma, strength=strength, lamda=RHO, rho=RHO,
-        cg_iter=CG_ITER, max_iter=args.steps * CG_ITER - 1, show_pbar=False,
-    ).run()  # fmt: skip
+    twin = BartPics(y, mps, prior, max_iter=args.steps, show_pbar=False)
+    in_sigpy = twin.run()
 
     difference = np.linalg.norm(in_bart - in_sigpy) / np.linalg.norm(in_sigpy)
     print(f"wavelet in BART   {psnr(wavelet, image):.2f} dB")

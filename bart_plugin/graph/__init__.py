@@ -1,1 +1,1 @@
-"""TensorFlow graphs for BART, written without TensorFlow, and what BART asks of them."""
+"""Torch modules as files that BART loads: GraphDef and TorchScript. Knows no prior."""

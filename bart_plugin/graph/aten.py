@@ -1,28 +1,47 @@
 """ATen operators as TensorFlow nodes: arithmetic, new tensors, matrix products.
 
-A handler takes the graph, what torch says of the result (a Value without a
-name), and the operator's own arguments, Values in place of tensors. It returns
-the name of a tensor that is stored in layout order, or a Value. Adding an
-operator is adding a handler. Shapes, indexing and reductions are in
-:mod:`ops_shape`, convolutions, norms and resampling in :mod:`ops_nn`;
-:mod:`translate` imports all three.
+A handler is called ``aten_`` and the name of its operator. It takes the graph, what
+torch says of the result (a Value without a name), and the operator's own arguments,
+Values in place of tensors. It returns the name of a tensor that is stored in layout
+order, or a Value; where an operator has several results, a list of Values. Adding
+an operator is adding a handler. Shapes and indexing are in
+:mod:`~bart_plugin.graph.aten_shape`, reductions in
+:mod:`~bart_plugin.graph.aten_reduce`, convolutions and norms in
+:mod:`~bart_plugin.graph.aten_nn`, resampling in
+:mod:`~bart_plugin.graph.aten_resample`.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from bart_plugin.graph.graphdef import UnsupportedOperator, Value, dtype_of, layout
+from bart_plugin.graph.graphdef import (
+    Graph,
+    UntranslatedOperator,
+    Value,
+    dtype_of,
+    layout,
+)
 
-__all__ = ["OPS", "op"]
+__all__ = ["OPS", "Handler", "Operand", "Outs", "Result", "op", "scaled", "total"]
 
-OPS = {}
+Operand: TypeAlias = Value | float
+Outs: TypeAlias = list[Value | None]
+Result: TypeAlias = str | Value | Outs
+Handler: TypeAlias = Callable[..., Result]
+_Handler = TypeVar("_Handler", bound=Handler)
+
+OPS: dict[str, Handler] = {}
 
 
-def op(*names):
+def op(*names: str) -> Callable[[_Handler], _Handler]:
     """Register a handler for ATen operators by name, all overloads."""
 
-    def register(handler):
+    def register(handler: _Handler) -> _Handler:
         OPS.update(dict.fromkeys(names, handler))
         return handler
 
@@ -32,107 +51,156 @@ def op(*names):
 # Elementwise
 
 _UNARY = {
-    "neg": "Neg", "abs": "Abs", "exp": "Exp", "expm1": "Expm1", "log": "Log",
-    "log1p": "Log1p", "sqrt": "Sqrt", "rsqrt": "Rsqrt", "sin": "Sin",
-    "cos": "Cos", "tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu",
-    "erf": "Erf", "reciprocal": "Reciprocal", "sign": "Sign", "floor": "Floor",
-    "ceil": "Ceil", "softplus": "Softplus", "isfinite": "IsFinite",
-    "logical_not": "LogicalNot",
-}  # fmt: skip
+    "neg": "Neg",
+    "abs": "Abs",
+    "exp": "Exp",
+    "expm1": "Expm1",
+    "log": "Log",
+    "log1p": "Log1p",
+    "sqrt": "Sqrt",
+    "rsqrt": "Rsqrt",
+    "sin": "Sin",
+    "cos": "Cos",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "relu": "Relu",
+    "erf": "Erf",
+    "reciprocal": "Reciprocal",
+    "sign": "Sign",
+    "floor": "Floor",
+    "ceil": "Ceil",
+    "softplus": "Softplus",
+}
 _BINARY = {
-    "mul": "Mul", "div": "RealDiv", "pow": "Pow", "maximum": "Maximum",
-    "minimum": "Minimum", "atan2": "Atan2",
-}  # fmt: skip
+    "mul": "Mul",
+    "div": "RealDiv",
+    "pow": "Pow",
+    "maximum": "Maximum",
+    "minimum": "Minimum",
+    "atan2": "Atan2",
+}
 _COMPARE = {
-    "lt": "Less", "le": "LessEqual", "gt": "Greater", "ge": "GreaterEqual",
-    "eq": "Equal", "ne": "NotEqual",
-}  # fmt: skip
+    "lt": "Less",
+    "le": "LessEqual",
+    "gt": "Greater",
+    "ge": "GreaterEqual",
+    "eq": "Equal",
+    "ne": "NotEqual",
+}
 _LOGICAL = {
-    "logical_and": "LogicalAnd", "logical_or": "LogicalOr",
-    "bitwise_and": "LogicalAnd", "bitwise_or": "LogicalOr",
-}  # fmt: skip
+    "logical_and": "LogicalAnd",
+    "logical_or": "LogicalOr",
+    "bitwise_and": "LogicalAnd",
+    "bitwise_or": "LogicalOr",
+}
 
 
-def _unary(tf):
-    def handler(g, out, x, *args, **kwargs):
+def _unary(node: str) -> Handler:
+    def handler(g: Graph, out: Value, x: Value, *args: float) -> str:
         if any(a not in (1, 20) for a in args):  # softplus(beta=1, threshold=20)
-            raise UnsupportedOperator(f"{tf} with arguments {args}.")
-        kind = None if tf.startswith(("IsF", "LogicalN")) else x.dtype
-        attrs = {"T": dtype_of(x.dtype)} if tf == "IsFinite" else None
-        return g.add(tf, g.use(x), dtype=kind, attrs=attrs)
+            raise UntranslatedOperator(f"{node} with arguments {args}.")
+        return g.add(node, g.use(x), dtype=x.dtype)
 
     return handler
 
 
-def _binary(tf):
-    def handler(g, out, a, b, **kwargs):
+def _binary(node: str) -> Handler:
+    def handler(g: Graph, out: Value, a: Operand, b: Operand, **kwargs: Any) -> str:
         if kwargs.get("rounding_mode"):
-            raise UnsupportedOperator(f"div with {kwargs}.")
+            raise UntranslatedOperator(f"{node} with {kwargs}.")
         x, y = (g.operand(v, out.dtype, out.rank) for v in (a, b))
-        return g.add(tf, x, y, dtype=out.dtype)
+        return g.add(node, x, y, dtype=out.dtype)
 
     return handler
 
 
-def _compare(tf):
-    def handler(g, out, a, b):
-        both = [v.dtype for v in (a, b) if isinstance(v, Value)]
-        kind = np.result_type(*both)
+def _compare(node: str) -> Handler:
+    def handler(g: Graph, out: Value, a: Operand, b: Operand) -> str:
+        kind = np.result_type(*[v.dtype for v in (a, b) if isinstance(v, Value)])
         x, y = (g.operand(v, kind, out.rank) for v in (a, b))
-        return g.add(tf, x, y, dtype=kind)
+        return g.add(node, x, y, dtype=kind)
 
     return handler
 
 
-def _logical(tf):
-    def handler(g, out, a, b):
+def _logical(node: str) -> Handler:
+    def handler(g: Graph, out: Value, a: Operand, b: Operand) -> str:
         if out.dtype != np.bool_:
-            raise UnsupportedOperator(f"{tf} of {out.dtype}: only of bools.")
-        return g.add(tf, *(g.operand(v, np.bool_, out.rank) for v in (a, b)))
+            raise UntranslatedOperator(f"{node} of {out.dtype}: only of bools.")
+        return g.add(node, *(g.operand(v, np.bool_, out.rank) for v in (a, b)))
 
     return handler
 
 
 for _table, _make in (
-    (_UNARY, _unary), (_BINARY, _binary), (_COMPARE, _compare), (_LOGICAL, _logical)
-):  # fmt: skip
-    OPS.update({name: _make(tf) for name, tf in _table.items()})
+    (_UNARY, _unary),
+    (_BINARY, _binary),
+    (_COMPARE, _compare),
+    (_LOGICAL, _logical),
+):
+    for _name, _node in _table.items():
+        OPS[_name] = _make(_node)
+        OPS[_name].__name__ = OPS[_name].__qualname__ = f"aten_{_name}"
 
 
-def _add(g, out, a, b, alpha, tf):
+def total(g: Graph, out: Value, a: Operand, b: Operand, alpha: float = 1) -> Value:
+    """a + alpha b, broadcast to the shape of ``out``."""
+    return Value(out.shape, out.dtype, _sum(g, out, a, b, alpha, "AddV2"))
+
+
+def scaled(g: Graph, out: Value, x: Value, factor: float) -> Value:
+    """A multiple of ``x``, of the shape of ``out``."""
+    name = g.operand(x, out.dtype, out.rank)
+    if factor != 1:
+        factor_name = g.const(np.asarray(factor, out.dtype))
+        name = g.add("Mul", name, factor_name, dtype=out.dtype)
+    return Value(out.shape, out.dtype, name)
+
+
+def _sum(g: Graph, out: Value, a: Operand, b: Operand, alpha: float, node: str) -> str:
     x, y = (g.operand(v, out.dtype, out.rank) for v in (a, b))
     if alpha != 1:
         y = g.add("Mul", y, g.const(np.asarray(alpha, out.dtype)), dtype=out.dtype)
-    return g.add(tf, x, y, dtype=out.dtype)
+    return g.add(node, x, y, dtype=out.dtype)
 
 
 @op("add")
-def _(g, out, a, b, alpha=1):
-    return _add(g, out, a, b, alpha, "AddV2")
+def aten_add(g: Graph, out: Value, a: Operand, b: Operand, alpha: float = 1) -> str:
+    return _sum(g, out, a, b, alpha, "AddV2")
 
 
 @op("sub")
-def _(g, out, a, b, alpha=1):
-    return _add(g, out, a, b, alpha, "Sub")
+def aten_sub(g: Graph, out: Value, a: Operand, b: Operand, alpha: float = 1) -> str:
+    return _sum(g, out, a, b, alpha, "Sub")
 
 
 @op("rsub")
-def _(g, out, a, b, alpha=1):
-    return _add(g, out, b, a, alpha, "Sub")
+def aten_rsub(g: Graph, out: Value, a: Operand, b: Operand, alpha: float = 1) -> str:
+    return _sum(g, out, b, a, alpha, "Sub")
+
+
+@op("isfinite")
+def aten_isfinite(g: Graph, out: Value, x: Value) -> str:
+    return g.add("IsFinite", g.use(x), dtype=x.dtype)
+
+
+@op("logical_not")
+def aten_logical_not(g: Graph, out: Value, x: Value) -> str:
+    return g.add("LogicalNot", g.use(x))
 
 
 @op("silu")
-def _(g, out, x):
-    x = g.use(x)
-    gate = g.add("Sigmoid", x, dtype=out.dtype)
-    return g.add("Mul", x, gate, dtype=out.dtype)
+def aten_silu(g: Graph, out: Value, x: Value) -> str:
+    name = g.use(x)
+    gate = g.add("Sigmoid", name, dtype=out.dtype)
+    return g.add("Mul", name, gate, dtype=out.dtype)
 
 
 @op("gelu")
-def _(g, out, x, approximate="none"):
+def aten_gelu(g: Graph, out: Value, x: Value, approximate: str = "none") -> str:
     name, kind = g.use(x), out.dtype
 
-    def c(value):
+    def c(value: float) -> str:
         return g.const(np.asarray(value, kind))
 
     if approximate == "none":
@@ -150,70 +218,88 @@ def _(g, out, x, approximate="none"):
 
 
 @op("leaky_relu")
-def _(g, out, x, slope=0.01):
+def aten_leaky_relu(g: Graph, out: Value, x: Value, slope: float = 0.01) -> str:
     return g.add("LeakyRelu", g.use(x), dtype=out.dtype, alpha=float(slope))
 
 
 @op("elu")
-def _(g, out, x, alpha=1, scale=1, input_scale=1):
+def aten_elu(
+    g: Graph,
+    out: Value,
+    x: Value,
+    alpha: float = 1,
+    scale: float = 1,
+    input_scale: float = 1,
+) -> str:
     if (alpha, scale, input_scale) != (1, 1, 1):
-        raise UnsupportedOperator("elu with alpha or scale other than 1.")
+        raise UntranslatedOperator("elu with alpha or scale other than 1.")
     return g.add("Elu", g.use(x), dtype=out.dtype)
 
 
-@op("clamp", "hardtanh", "clamp_min", "clamp_max")
-def _(g, out, x, low=None, high=None, min=None, max=None):
+@op("clamp", "hardtanh", "clamp_min")
+def aten_clamp(
+    g: Graph,
+    out: Value,
+    x: Value,
+    low: Operand | None = None,
+    high: Operand | None = None,
+    min: Operand | None = None,
+    max: Operand | None = None,
+) -> str:
     low = low if min is None else min
     high = high if max is None else max
     name = g.cast(g.use(x), x.dtype, out.dtype)
-    for tf, bound in (("Maximum", low), ("Minimum", high)):
+    for node, bound in (("Maximum", low), ("Minimum", high)):
         if bound is not None:
-            bound = g.operand(bound, out.dtype, out.rank)
-            name = g.add(tf, name, bound, dtype=out.dtype)
+            name = g.add(
+                node, name, g.operand(bound, out.dtype, out.rank), dtype=out.dtype
+            )
     return name
 
 
-OPS["clamp_max"] = lambda g, out, x, high: OPS["clamp"](g, out, x, None, high)
+@op("clamp_max")
+def aten_clamp_max(g: Graph, out: Value, x: Value, high: Operand) -> str:
+    return aten_clamp(g, out, x, None, high)
 
 
 @op("where")
-def _(g, out, condition, a, b):
-    condition = g.operand(condition, np.bool_, out.rank)
-    a, b = (g.operand(v, out.dtype, out.rank) for v in (a, b))
-    return g.add("SelectV2", condition, a, b, dtype=out.dtype)
+def aten_where(g: Graph, out: Value, condition: Value, a: Operand, b: Operand) -> str:
+    which = g.operand(condition, np.bool_, out.rank)
+    x, y = (g.operand(v, out.dtype, out.rank) for v in (a, b))
+    return g.add("SelectV2", which, x, y, dtype=out.dtype)
 
 
 # New tensors
 
 
-def _filled(g, out, value):
+def _filled(g: Graph, out: Value, value: float) -> str:
     shape = g.dims([out.shape[i] for i in layout(out.rank)])
-    value = g.const(np.asarray(value, out.dtype))
-    return g.add("Fill", shape, value, dtype=out.dtype, index_type=dtype_of(np.int32))
+    name = g.const(np.asarray(value, out.dtype))
+    return g.add("Fill", shape, name, dtype=out.dtype, index_type=dtype_of(np.int32))
 
 
 @op("full", "full_like", "new_full")
-def _(g, out, like, *args, **kwargs):
+def aten_full(g: Graph, out: Value, like: Any, *args: Any, **kwargs: Any) -> str:
     return _filled(g, out, args[-1])
 
 
 @op("zeros", "zeros_like", "new_zeros", "empty", "empty_like")
-def _(g, out, *args, **kwargs):
+def aten_zeros(g: Graph, out: Value, *args: Any, **kwargs: Any) -> str:
     return _filled(g, out, 0)
 
 
 @op("ones", "ones_like", "new_ones")
-def _(g, out, *args, **kwargs):
+def aten_ones(g: Graph, out: Value, *args: Any, **kwargs: Any) -> str:
     return _filled(g, out, 1)
 
 
 @op("scalar_tensor")
-def _(g, out, value, **kwargs):
+def aten_scalar_tensor(g: Graph, out: Value, value: float, **kwargs: Any) -> Value:
     return Value(out.shape, out.dtype, array=np.asarray(value, out.dtype))
 
 
 @op("arange")
-def _(g, out, *args, **kwargs):
+def aten_arange(g: Graph, out: Value, *args: float, **kwargs: Any) -> Value:
     return Value(out.shape, out.dtype, array=np.arange(*args[:3], dtype=out.dtype))
 
 
@@ -221,25 +307,40 @@ def _(g, out, *args, **kwargs):
 
 
 @op("mm")
-def _(g, out, a, b):
+def aten_mm(g: Graph, out: Value, a: Value, b: Value) -> str:
     return g.add("MatMul", g.use(a), g.use(b), dtype=out.dtype)
 
 
 @op("addmm")
-def _(g, out, bias, a, b, beta=1, alpha=1):
+def aten_addmm(
+    g: Graph,
+    out: Value,
+    bias: Value,
+    a: Value,
+    b: Value,
+    beta: float = 1,
+    alpha: float = 1,
+) -> str:
     if (beta, alpha) != (1, 1):
-        raise UnsupportedOperator("addmm with beta or alpha other than 1.")
-    product = g.add("MatMul", g.use(a), g.use(b), dtype=out.dtype)
+        raise UntranslatedOperator("addmm with beta or alpha other than 1.")
+    product = aten_mm(g, out, a, b)
     return g.add("AddV2", product, g.operand(bias, out.dtype, 2), dtype=out.dtype)
 
 
 @op("bmm")
-def _(g, out, a, b):
+def aten_bmm(g: Graph, out: Value, a: Value, b: Value) -> str:
     return g.add("BatchMatMulV2", g.use(a), g.use(b), dtype=out.dtype)
 
 
 @op("baddbmm")
-def _(g, out, bias, a, b, beta=1, alpha=1):
-    product = Value(out.shape, out.dtype, OPS["bmm"](g, out, a, b))
-    product = Value(out.shape, out.dtype, OPS["mul"](g, out, product, alpha))
-    return OPS["add"](g, out, product, bias, alpha=beta)
+def aten_baddbmm(
+    g: Graph,
+    out: Value,
+    bias: Value,
+    a: Value,
+    b: Value,
+    beta: float = 1,
+    alpha: float = 1,
+) -> Value:
+    product = Value(out.shape, out.dtype, aten_bmm(g, out, a, b))
+    return total(g, out, scaled(g, out, product, alpha), bias, beta)

@@ -1,7 +1,7 @@
 """Every name, shape, unit and version rule of BART's graph interfaces.
 
 Measured on BART 0.8.00 and 1.0.00; each row is tested against the real
-program in ``tests/bart``. Nothing else in this package knows a tensor by name.
+program in ``tests/bart``. This is the only file with the names of BART's tensors.
 
 Axes. BART's dimension 0 (X) is the last axis of a SigPy image (..., H, W) and
 the last spatial axis of a TensorFlow tensor, so an image (H, W) has BART
@@ -12,12 +12,15 @@ array, feeds u = x / s and returns s (u - tau lamda G(u)) with tau its step
 (``-s``, 0.95 if not given, lamda / rho in ADMM). An image of zeros comes back
 as zeros. Noise levels inside a graph are those of :mod:`sigpy_priors.priors.base`.
 
-Calls. For each proximal step BART runs the session twice, for ``output_0``
-(only printed) and then for the gradient. ``save/restore_all``
-runs once, after loading.
+Calls. For each proximal step BART runs the session twice, for the output (only
+printed) and then for the gradient. ``RESTORE`` runs once, after loading.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,15 +30,25 @@ from bart_plugin.graph.protobuf import GraphError, read_graph
 __all__ = [
     "KINDS",
     "ALGORITHMS",
+    "IMAGE",
+    "WEIGHT",
+    "SIGMA",
+    "OUTPUT",
+    "GRADIENTS",
+    "SAVE",
+    "RESTORE",
     "TENSORS",
     "FEATURES",
-    "STEP",
+    "MAPS_DIM",
+    "SLICE_DIM",
     "Tensor",
     "Feature",
     "image_shape",
+    "sample_shape",
     "bart_dims",
     "check_graph",
     "centre_phase",
+    "stated_shape",
     "version",
 ]
 
@@ -44,51 +57,63 @@ KINDS = ("pics", "nlinv", "sample")
 # Of pics, that know -R TF:.
 ALGORITHMS = ("admm", "fista", "ist")
 
-# Step size of FISTA in pics where -s is not given.
-STEP = 0.95
-
 # Dimensions of a BART array that hold ESPIRiT maps and slices.
 MAPS_DIM, SLICE_DIM = 4, 13
 
+# pics and nlinv: real and imaginary part of u, [..., Y, X, 2], of which 0.8.00
+# compares only the number of elements, 1.0.00 all dimensions. sample: noisy images
+# [-1, Y, X, 2], -1 being the number of samples.
+IMAGE = "input_0"
+# pics and nlinv: [2], fed with 1 + 0i.
+WEIGHT = "grad_ys_0"
+# sample: [-1, 2], sigma + 0i, E|n|^2 = sigma^2.
+SIGMA = "input_1"
+# pics and nlinv: the loss, [2], only printed; for a denoiser a constant, which saves
+# a pass of the network. sample: E[x0 | x0 + n = x], [-1, Y, X, 2].
+OUTPUT = "output_0"
+# pics and nlinv: G(u), like u; the second is the name that newer versions look for.
+GRADIENTS = ("grad_0", "grad_0_0")
+# 0.8.00 crashes without these two; the second is run once after loading.
+SAVE = "save/Const"
+RESTORE = "save/restore_all"
+
 
 class Tensor(NamedTuple):
-    """A node that BART looks up by name."""
+    """A node that BART looks up by name.
+
+    Attributes:
+        name (str): of the node.
+        kinds (tuple of str): graphs that must have it.
+        ops (tuple of str): what it may be.
+    """
 
     name: str
-    kinds: tuple
-    op: str
-    shape: str
-    since: str
-    meaning: str
+    kinds: tuple[str, ...]
+    ops: tuple[str, ...]
 
 
 _PROX = ("pics", "nlinv")
 TENSORS = (
-    Tensor("input_0", _PROX, "Placeholder", "[...,Y,X,2]", "0.8.00",
-           "u, real and imaginary part; 0.8.00 compares only the number of "
-           "elements, 1.0.00 all dimensions"),
-    Tensor("grad_ys_0", _PROX, "Placeholder", "[2]", "0.8.00", "fed with 1 + 0i"),
-    Tensor("output_0", _PROX, "Const or Identity", "[2]", "0.8.00",
-           "the loss, only printed; for a denoiser a constant, which saves a pass "
-           "of the network"),
-    Tensor("grad_0", _PROX, "Identity", "as input_0", "0.8.00", "G(u)"),
-    Tensor("grad_0_0", _PROX, "Identity", "as input_0", "0.8.00",
-           "G(u) by the name that newer versions look for"),
-    Tensor("save/Const", _PROX, "Const", "string", "0.8.00",
-           "0.8.00 crashes without it"),
-    Tensor("save/restore_all", _PROX, "NoOp", "none", "0.8.00",
-           "run once after loading; 0.8.00 crashes without it"),
-    Tensor("input_0", ("sample",), "Placeholder", "[-1,Y,X,2]", "1.0.00",
-           "noisy images, -1 is the number of samples"),
-    Tensor("input_1", ("sample",), "Placeholder", "[-1,2]", "1.0.00",
-           "sigma + 0i, E|n|^2 = sigma^2"),
-    Tensor("output_0", ("sample",), "Identity", "[-1,Y,X,2]", "1.0.00",
-           "E[x0 | x0 + n = x]"),
-)  # fmt: skip
+    Tensor(IMAGE, KINDS, ("Placeholder",)),
+    Tensor(WEIGHT, _PROX, ("Placeholder",)),
+    Tensor(SIGMA, ("sample",), ("Placeholder",)),
+    Tensor(OUTPUT, _PROX, ("Const", "Identity")),
+    Tensor(OUTPUT, ("sample",), ("Identity",)),
+    *(Tensor(name, _PROX, ("Identity",)) for name in GRADIENTS),
+    Tensor(SAVE, _PROX, ("Const",)),
+    Tensor(RESTORE, _PROX, ("NoOp",)),
+)
 
 
 class Feature(NamedTuple):
-    """Something that a BART can do or not."""
+    """Something that a BART can do or not.
+
+    Attributes:
+        name (str): as the command line has it.
+        since (str): version.
+        needs (str): option of BART's build.
+        rule (str): what to know of it.
+    """
 
     name: str
     since: str
@@ -98,16 +123,14 @@ class Feature(NamedTuple):
 
 FEATURES = (
     Feature("pics -R TF:", "0.8.00", "TENSORFLOW=1", "{graph without .pb}:lamda"),
-    Feature("nlinv -R TF:", "1.0.00", "TENSORFLOW=1",
-            "0.8.00 and 0.9.00 read -R as another option"),
+    Feature("nlinv -R TF:", "1.0.00", "TENSORFLOW=1", "older ones have another -R"),
     Feature("sample .pb", "1.0.00", "TENSORFLOW=1", "--external-graph without .pb"),
     Feature("sample .pt", "1.0.00", "PYTORCH=1", "--external-graph with .pt"),
-    Feature("--fista_last", "1.0.00", "",
-            "ends on the gradient step, as 0.8.00 always does"),
-)  # fmt: skip
+    Feature("--fista_last", "1.0.00", "", "ends on the gradient step, as in 0.8.00"),
+)
 
 
-def version(text):
+def version(text: str) -> tuple[int, ...]:
     """Version of a BART as numbers that compare.
 
     Args:
@@ -115,6 +138,9 @@ def version(text):
 
     Returns:
         tuple of int: (1, 0, 0).
+
+    Raises:
+        ValueError: if there is no version in it.
     """
     found = re.search(r"v?(\d+)\.(\d+)\.?(\d*)", text)
     if not found:
@@ -122,7 +148,7 @@ def version(text):
     return tuple(int(n or 0) for n in found.groups())
 
 
-def centre_phase(shape):
+def centre_phase(shape: Sequence[int]) -> np.ndarray:
     """What k-space must be multiplied by for ``pics`` before 1.0.00.
 
     Those versions modulate k-space with the conjugate of what centres the FFT:
@@ -135,15 +161,17 @@ def centre_phase(shape):
     Returns:
         array: shape (H, W), of magnitude 1.
     """
-    turns = 0.0
+    turns = np.zeros(())
     for n in shape:
         ramp = (np.arange(n) - (n // 2) / 2) * (n // 2) / n
         turns = np.add.outer(turns, 2 * ramp)
     return np.exp(-2j * np.pi * turns)
 
 
-def image_shape(shape, slices=1, maps=1):
-    """Shape of ``input_0`` for images of ``pics``.
+def image_shape(
+    shape: Sequence[int], slices: int = 1, maps: int = 1
+) -> tuple[int, ...]:
+    """Shape of ``IMAGE`` for images of ``pics`` and ``nlinv``.
 
     Args:
         shape (sequence of int): (H, W).
@@ -165,15 +193,41 @@ def image_shape(shape, slices=1, maps=1):
         )
     axes = {1: shape[0], 0: shape[1], MAPS_DIM: maps, SLICE_DIM: slices}
     last = max([2] + [d for d, n in axes.items() if n > 1])
-    return tuple(axes.get(d, 1) for d in range(last, -1, -1)) + (2,)
+    return tuple(int(axes.get(d, 1)) for d in range(last, -1, -1)) + (2,)
 
 
-def bart_dims(graph_shape):
-    """BART's dimensions of an array with the shape of ``input_0``."""
+def sample_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Shape of ``IMAGE`` for ``sample``: any number of images.
+
+    Args:
+        shape (sequence of int): (H, W).
+
+    Returns:
+        tuple of int: [-1, H, W, 2].
+    """
+    return (-1, *image_shape(shape)[-3:])
+
+
+def bart_dims(graph_shape: Sequence[int]) -> tuple[int, ...]:
+    """BART's dimensions of an array with the shape of ``IMAGE``."""
     return tuple(reversed(graph_shape[:-1]))
 
 
-def check_graph(path, kind, shape=None):
+def stated_shape(path: str | Path) -> tuple[int, ...]:
+    """Shape of ``IMAGE`` that a graph was exported for.
+
+    Args:
+        path (str or Path): a ``.pb`` file that :func:`check_graph` accepts.
+
+    Returns:
+        tuple of int: [..., H, W, 2]; -1 is any number.
+    """
+    return read_graph(path)[IMAGE][1] or ()
+
+
+def check_graph(
+    path: str | Path, kind: str, shape: Sequence[int] | None = None
+) -> None:
     """Check that a file is a graph BART can load, before BART tries.
 
     BART 0.8.00 crashes on a missing node and accepts a transposed image.
@@ -181,7 +235,7 @@ def check_graph(path, kind, shape=None):
     Args:
         path (str or Path): the ``.pb`` file.
         kind (str): one of ``KINDS``.
-        shape (sequence of int or None): shape ``input_0`` must have.
+        shape (sequence of int or None): shape ``IMAGE`` must have.
 
     Raises:
         GraphError: what is wrong, and what to do.
@@ -197,12 +251,13 @@ def check_graph(path, kind, shape=None):
             f"Export it with kind={kind!r}."
         )
     for t in rows:
-        if nodes[t.name][0] not in t.op.split(" or "):
+        if nodes[t.name][0] not in t.ops:
             raise GraphError(
-                f"{path}: {t.name} is a {nodes[t.name][0]}, expected {t.op}: not "
-                f"written by this package, or altered. Export it again."
+                f"{path}: {t.name} is a {nodes[t.name][0]}, expected "
+                f"{' or '.join(t.ops)}: not written by this package, or altered. "
+                f"Export it again."
             )
-    found = nodes["input_0"][1]
+    found = nodes[IMAGE][1] or ()
     if shape is not None and not _fits(found, tuple(shape)):
         raise GraphError(
             f"{path}: the graph was exported for images {list(found[:-1])} (axes "
@@ -211,7 +266,5 @@ def check_graph(path, kind, shape=None):
         )
 
 
-def _fits(found, shape):
-    return len(found) == len(shape) and all(
-        a in (-1, b) for a, b in zip(found, shape, strict=True)
-    )
+def _fits(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return len(found) == len(shape) and all(a in (-1, b) for a, b in zip(found, shape))

@@ -1,7 +1,7 @@
 """A TensorFlow GraphDef under construction, without TensorFlow.
 
-What operators become stands in :mod:`ops`, :mod:`ops_shape` and :mod:`ops_nn`,
-whole torch functions in :mod:`translate`; this file holds what they share.
+What operators become stands in :mod:`~bart_plugin.graph.aten`, whole torch
+functions in :mod:`~bart_plugin.graph.translate`; this file holds what they share.
 
 Two rules keep that simple:
 
@@ -12,21 +12,26 @@ Two rules keep that simple:
   dimension is a multiple of that prime, it is the batch.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from bart_plugin.graph import protobuf
-from bart_plugin.graph.protobuf import DType
+from bart_plugin.graph.protobuf import Attribute, DType, Shape
 
-__all__ = ["Graph", "Value", "UnsupportedOperator", "layout", "dtype_of", "BATCH"]
+__all__ = ["Graph", "Value", "UntranslatedOperator", "layout", "dtype_of", "BATCH"]
 
 BATCH = 1009
 
 
-class UnsupportedOperator(NotImplementedError):
+class UntranslatedOperator(NotImplementedError):
     """The network uses an operator that has no TensorFlow translation here."""
 
 
-def layout(rank):
+def layout(rank: int) -> tuple[int, ...]:
     """Order in which the axes of a tensor are stored."""
     return (0, 2, 3, 1) if rank == 4 else tuple(range(rank))
 
@@ -41,14 +46,21 @@ class Value:
         array (array or None): what it holds if it is a constant, torch order.
     """
 
-    def __init__(self, shape, dtype, name=None, array=None):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        dtype: DTypeLike,
+        name: str | None = None,
+        array: np.ndarray | None = None,
+    ) -> None:
         self.shape = tuple(int(n) for n in shape)
         self.dtype = np.dtype(dtype)
         self.name = name
         self.array = array
 
     @property
-    def rank(self):
+    def rank(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
 
@@ -60,28 +72,40 @@ class Graph:
             known at run time.
     """
 
-    def __init__(self, dynamic=False):
+    def __init__(self, dynamic: bool = False) -> None:
         self.dynamic = dynamic
-        self.batch = None
-        self._nodes = []
-        self._names = set()
-        self._constants = {}
+        self._batch = ""
+        self._nodes: list[bytes] = []
+        self._names: set[str] = set()
+        self._constants: dict[tuple, str] = {}
 
-    def serialize(self):
+    def serialize(self) -> bytes:
         """The GraphDef as bytes."""
         return protobuf.graph(self._nodes)
 
     # Nodes
 
-    def add(self, op, *inputs, dtype=None, name=None, attrs=None, **more):
+    def add(
+        self,
+        op: str,
+        *inputs: str,
+        dtype: DTypeLike | None = None,
+        name: str | None = None,
+        attrs: dict[str, Attribute] | None = None,
+        **more: Attribute,
+    ) -> str:
         """Add a node and return its name.
 
         Args:
             op (str): TensorFlow operator.
-            inputs (str): tensors, or "^node" for a control dependency.
+            *inputs (str): tensors, or "^node" for a control dependency.
             dtype (numpy dtype or None): sets the attribute T.
             name (str or None): name of the node, made up if not given.
-            attrs (dict or None), more: further attributes.
+            attrs (dict or None): further attributes.
+            **more: further attributes.
+
+        Returns:
+            str: name of the node, which is that of its first output.
         """
         if name is None:
             name = f"{op}_{len(self._nodes)}"
@@ -94,7 +118,20 @@ class Graph:
         self._nodes.append(protobuf.node(name, op, inputs, attrs))
         return name
 
-    def const(self, array, name=None):
+    def placeholder(self, name: str, shape: Sequence[int]) -> str:
+        """An input of real numbers; -1 is any size."""
+        kind = dtype_of(np.float32)
+        return self.add(
+            "Placeholder", name=name, attrs={"dtype": kind, "shape": Shape(shape)}
+        )
+
+    def read_batch(self, name: str) -> None:
+        """Take the size of the first axis of a tensor for the batch."""
+        whole = dtype_of(np.int32)
+        sizes = self.add("Shape", name, dtype=np.float32, out_type=whole)
+        self._batch = self.gather(sizes, self.ints(0), 0, np.int32)
+
+    def const(self, array: ArrayLike, name: str | None = None) -> str:
         """A constant; equal ones share a node unless it is named."""
         array = np.asarray(array)
         key = (array.dtype, array.shape, array.tobytes())
@@ -105,25 +142,47 @@ class Graph:
         made = self.add("Const", name=name, attrs={"dtype": kind, "value": array})
         return self._constants.setdefault(key, made)
 
-    def ints(self, values):
+    def ints(self, values: ArrayLike) -> str:
         """A constant of 32-bit integers, for shapes, axes and permutations."""
         return self.const(np.asarray(values, np.int32))
 
-    def cast(self, name, source, target):
+    def cast(self, name: str, source: DTypeLike, target: DTypeLike) -> str:
         """``name`` in another type."""
         source, target = np.dtype(source), np.dtype(target)
         if source == target:
             return name
         return self.add("Cast", name, SrcT=dtype_of(source), DstT=dtype_of(target))
 
+    def gather(
+        self,
+        name: str,
+        index: str,
+        axis: int,
+        dtype: DTypeLike,
+        index_dtype: DTypeLike = np.int32,
+    ) -> str:
+        """Elements along one stored axis by their numbers."""
+        return self.add(
+            "GatherV2",
+            name,
+            index,
+            self.ints(axis),
+            Tparams=dtype_of(dtype),
+            Tindices=dtype_of(index_dtype),
+            Taxis=dtype_of(np.int32),
+        )
+
     # Shapes
 
-    def dims(self, shape, infer=False):
+    def dims(self, shape: Sequence[int], infer: bool = False) -> str:
         """A shape as a tensor.
 
         Args:
             shape (sequence of int): may hold multiples of ``BATCH``.
             infer (bool): the user is Reshape, which finds one of them itself.
+
+        Returns:
+            str: name of a tensor of 32-bit integers.
         """
         open_axes = [i for i, n in enumerate(shape) if self.is_batch(n)]
         if not open_axes:
@@ -134,22 +193,20 @@ class Graph:
         for n in shape:
             part = self.ints(n // BATCH if self.is_batch(n) else n)
             if self.is_batch(n):
-                part = self.add("Mul", part, self.batch, dtype=np.int32)
+                part = self.add("Mul", part, self._batch, dtype=np.int32)
             parts.append(part)
         return self.add("Pack", *parts, dtype=np.int32, N=len(parts), axis=0)
 
-    def is_batch(self, n):
+    def is_batch(self, n: int) -> bool:
         """Whether a dimension is only known at run time."""
         return self.dynamic and n > 0 and n % BATCH == 0
 
-    def reshape(self, name, shape, dtype):
+    def reshape(self, name: str, shape: Sequence[int], dtype: DTypeLike) -> str:
         """Reshape, the order of the elements kept."""
-        return self.add(
-            "Reshape", name, self.dims(shape, infer=True), dtype=dtype,
-            Tshape=dtype_of(np.int32),
-        )  # fmt: skip
+        dims = self.dims(shape, infer=True)
+        return self.add("Reshape", name, dims, dtype=dtype, Tshape=dtype_of(np.int32))
 
-    def transpose(self, name, perm, dtype):
+    def transpose(self, name: str, perm: Sequence[int], dtype: DTypeLike) -> str:
         """Permute the stored axes."""
         if tuple(perm) == tuple(range(len(perm))):
             return name
@@ -157,7 +214,9 @@ class Graph:
             "Transpose", name, self.ints(perm), dtype=dtype, Tperm=dtype_of(np.int32)
         )
 
-    def _reorder(self, name, shape, order, dtype):
+    def _reorder(
+        self, name: str, shape: Sequence[int], order: Sequence[int], dtype: DTypeLike
+    ) -> str:
         # Moving axes of length one around is a reshape, which costs nothing.
         long_axes = [i for i in order if shape[i] != 1]
         if long_axes == sorted(long_axes):
@@ -166,32 +225,33 @@ class Graph:
             return self.reshape(name, [shape[i] for i in order], dtype)
         return self.transpose(name, order, dtype)
 
-    def logical(self, v):
+    def logical(self, v: Value) -> str:
         """Name of ``v`` with its axes in torch's order."""
         if v.rank != 4:
             return self.use(v)
         n, c, h, w = v.shape
         return self._reorder(self.use(v), (n, h, w, c), (0, 3, 1, 2), v.dtype)
 
-    def stored(self, name, shape, dtype):
+    def stored(self, name: str, shape: Sequence[int], dtype: DTypeLike) -> Value:
         """A tensor in torch's axis order as a Value."""
         if len(shape) == 4:
             name = self._reorder(name, shape, layout(4), dtype)
         return Value(shape, dtype, name)
 
-    def axis(self, v, axis):
+    def axis(self, v: Value, axis: int) -> int:
         """Where ``axis`` of ``v`` is stored."""
         return layout(v.rank).index(axis % max(v.rank, 1))
 
     # Operands
 
-    def use(self, v):
+    def use(self, v: Value) -> str:
         """Name of the tensor of ``v``; constants are written on first use."""
         if v.name is None:
+            assert v.array is not None
             v.name = self.const(np.transpose(v.array, layout(v.rank)))
         return v.name
 
-    def operand(self, v, dtype, rank):
+    def operand(self, v: Value | float, dtype: DTypeLike, rank: int) -> str:
         """A Value or Python number, ready to broadcast with rank ``rank``."""
         if not isinstance(v, Value):
             return self.const(np.asarray(v, dtype))
@@ -202,13 +262,13 @@ class Graph:
             name = self.logical(v)
             if rank == 4 or v.rank == 4:
                 name = self.reshape(name, shape, v.dtype)
-            name = self.stored(name, shape, v.dtype).name
+            name = self.use(self.stored(name, shape, v.dtype))
         return self.cast(name, v.dtype, dtype)
 
 
-def dtype_of(dtype):
+def dtype_of(dtype: DTypeLike) -> DType:
     """TensorFlow's number for a numpy type."""
     dtype = np.dtype(dtype)
     if dtype not in protobuf.DTYPES:
-        raise UnsupportedOperator(f"no TensorFlow graph holds {dtype} here.")
+        raise UntranslatedOperator(f"no TensorFlow graph holds {dtype} here.")
     return DType(protobuf.DTYPES[dtype])

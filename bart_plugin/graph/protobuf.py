@@ -6,13 +6,28 @@ follows. Only the messages that a frozen graph consists of are here. Field
 numbers: tensorflow/core/framework/{graph,node_def,attr_value,tensor}.proto.
 """
 
+from __future__ import annotations
+
 import struct
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-__all__ = ["DTYPES", "RESOURCE", "STRING", "GraphError", "node", "graph", "read_graph"]
+__all__ = [
+    "Attribute",
+    "DType",
+    "DTYPES",
+    "GraphError",
+    "STRING",
+    "Shape",
+    "graph",
+    "node",
+    "read_graph",
+]
 
-STRING, RESOURCE = 7, 20
+STRING = 7
 DTYPES = {
     np.dtype(np.float32): 1,
     np.dtype(np.float64): 2,
@@ -24,13 +39,15 @@ DTYPES = {
 # Any producer from the TensorFlow 2 series on; older ones are refused by
 # operators such as Conv2D with its present attributes.
 _PRODUCER = 440
+# Bytes of a varint at most: those of 64 bits.
+_LONGEST = 10
 
 
 class GraphError(ValueError):
     """A file is not a graph that BART can use."""
 
 
-def _varint(n):
+def _varint(n: int) -> bytes:
     n &= (1 << 64) - 1
     out = bytearray()
     while n > 0x7F:
@@ -40,7 +57,7 @@ def _varint(n):
     return bytes(out)
 
 
-def _field(number, value):
+def _field(number: int, value: int | float | str | bytes) -> bytes:
     """One field: int and bool as varint, float as four bytes, else bytes."""
     if isinstance(value, (bool, int, np.integer)):
         return _varint(number << 3) + _varint(int(value))
@@ -51,7 +68,7 @@ def _field(number, value):
     return _varint(number << 3 | 2) + _varint(len(value)) + value
 
 
-def _shape(dims):
+def _shape(dims: Iterable[int]) -> bytes:
     return b"".join(_field(2, _field(1, int(d))) for d in dims)
 
 
@@ -63,7 +80,11 @@ class Shape(tuple):
     """A shape attribute, told from a list of integers; -1 is unknown."""
 
 
-def _tensor(array):
+Attribute: TypeAlias = bool | int | float | str | Sequence[int] | np.ndarray
+"""Of a node; :class:`DType` and :class:`Shape` are told from numbers by their class."""
+
+
+def _tensor(array: np.ndarray) -> bytes:
     array = np.asarray(array)
     if array.dtype.kind == "S":
         return _field(1, STRING) + _field(2, _shape(())) + _field(8, array.item())
@@ -75,7 +96,7 @@ def _tensor(array):
     )
 
 
-def _attr(value):
+def _attr(value: Attribute) -> bytes:
     if isinstance(value, np.ndarray):
         return _field(8, _tensor(value))
     if isinstance(value, Shape):
@@ -94,7 +115,12 @@ def _attr(value):
     return _field(1, _field(3, b"".join(_varint(v) for v in value)))
 
 
-def node(name, op, inputs=(), attrs=None):
+def node(
+    name: str,
+    op: str,
+    inputs: Sequence[str] = (),
+    attrs: dict[str, Attribute] | None = None,
+) -> bytes:
     """Serialise a NodeDef.
 
     Args:
@@ -114,22 +140,22 @@ def node(name, op, inputs=(), attrs=None):
     return _field(1, body)
 
 
-def graph(nodes):
+def graph(nodes: Iterable[bytes]) -> bytes:
     """Serialise a GraphDef from what :func:`node` returned."""
     return b"".join(nodes) + _field(4, _field(1, _PRODUCER))
 
 
-def _read(data):
+def _read(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yield (field number, value) of a message; raise IndexError if cut short."""
 
-    def varint(pos):
-        value = shift = 0
-        while True:
-            byte = data[pos]
-            value |= (byte & 0x7F) << shift
-            pos, shift = pos + 1, shift + 7
+    def varint(pos: int) -> tuple[int, int]:
+        value = 0
+        for k in range(_LONGEST):
+            byte = data[pos + k]
+            value |= (byte & 0x7F) << 7 * k
             if byte < 0x80:
-                return value, pos
+                return value, pos + k + 1
+        raise IndexError("a number of more than 64 bits")
 
     pos = 0
     while pos < len(data):
@@ -150,23 +176,39 @@ def _read(data):
         yield tag >> 3, value
 
 
-def _read_shape(attr):
+def _read_parts(data: memoryview) -> dict[int, memoryview]:
+    """The fields of a message that have a length, the last of each number."""
+    return {n: v for n, v in _read(data) if isinstance(v, memoryview)}
+
+
+def _read_shape(attr: memoryview) -> tuple[int, ...]:
     """Dimensions from the TensorShapeProto of a shape or tensor attribute."""
-
-    def signed(n):
-        return n - (1 << 64) if n >> 63 else n
-
-    fields = dict(_read(attr))
-    if 8 in fields:
-        fields = {7: dict(_read(fields[8])).get(2, b"")}
-    dims = []
-    for number, dim in _read(fields.get(7, b"")):
-        if number == 2:
-            dims.append(signed(dict(_read(dim)).get(1, 0)))
-    return tuple(dims)
+    parts = _read_parts(attr)
+    shape = parts.get(7, memoryview(b""))
+    if 8 in parts:
+        shape = _read_parts(parts[8]).get(2, memoryview(b""))
+    sizes = []
+    for number, dim in _read(shape):
+        if number == 2 and isinstance(dim, memoryview):
+            sizes.append(dict(_read(dim)).get(1, 0))
+    # Negative numbers are written as large ones.
+    return tuple(int(n) - (1 << 64) if int(n) >> 63 else int(n) for n in sizes)
 
 
-def read_graph(path):
+def _read_node(body: memoryview) -> tuple[str, str, tuple[int, ...] | None]:
+    """Name, operator and stated shape of a NodeDef."""
+    parts = _read_parts(body)
+    name, op = (bytes(parts[n]).decode() for n in (1, 2))
+    shape = None
+    for number, value in _read(body):
+        if number == 5 and isinstance(value, memoryview):
+            entry = _read_parts(value)
+            if bytes(entry[1]) in (b"shape", b"value"):
+                shape = _read_shape(entry[2])
+    return name, op, shape
+
+
+def read_graph(path: str | Path) -> dict[str, tuple[str, tuple[int, ...] | None]]:
     """Read names, operators and stated shapes of a frozen graph.
 
     Args:
@@ -179,9 +221,11 @@ def read_graph(path):
     Raises:
         GraphError: if the file is missing, cut short or no GraphDef.
     """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise GraphError(f"{path}: no file.")  # a pipe would be waited for
     try:
-        with open(path, "rb") as f:
-            data = memoryview(f.read())
+        data = memoryview(path.read_bytes())
     except OSError as e:
         raise GraphError(f"{path}: cannot be read: {e.strerror}.") from e
     nodes = {}
@@ -189,19 +233,9 @@ def read_graph(path):
     try:
         for number, body in _read(data):
             versions |= number == 4
-            if number != 1:
-                continue
-            name = op = shape = None
-            for field, value in _read(body):
-                if field == 1:
-                    name = bytes(value).decode()
-                elif field == 2:
-                    op = bytes(value).decode()
-                elif field == 5:
-                    entry = dict(_read(value))
-                    if bytes(entry[1]) in (b"shape", b"value"):
-                        shape = _read_shape(entry[2])
-            nodes[name] = (op, shape)
+            if number == 1 and isinstance(body, memoryview):
+                name, op, shape = _read_node(body)
+                nodes[name] = (op, shape)
     except (IndexError, KeyError, UnicodeDecodeError, TypeError) as e:
         raise GraphError(
             f"{path}: not a complete TensorFlow graph ({e}): the file was cut "

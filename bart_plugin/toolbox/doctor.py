@@ -1,17 +1,21 @@
 """What a BART can do, found out by trying it on an image of a few pixels."""
 
+from __future__ import annotations
+
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from bart_plugin.exporters import export
 from bart_plugin.graph import contract
-from bart_plugin import toolbox
-from bart_plugin.toolbox.runner import BartError, run
 from bart_plugin.graph.protobuf import GraphError
+from bart_plugin.toolbox.program import BartNotFound, find, version_of
+from bart_plugin.toolbox.runner import BartError, run
+from sigpy_priors.priors.gaussian import GaussianPrior
 
-__all__ = ["Finding", "examine", "table"]
+__all__ = ["Finding", "check_file", "examine", "table"]
 
 _SHAPE = (12, 8)
 
@@ -30,60 +34,63 @@ class Finding(NamedTuple):
     why: str
 
 
-def _prior():
-    from sigpy_priors.priors.gaussian import GaussianPrior
-
-    return GaussianPrior(np.zeros(_SHAPE), spectrum=np.ones(_SHAPE))
-
-
-def examine(bart=None):
+def examine(bart: str | Path | None = None) -> tuple[Path, str, list[Finding]]:
     """Try everything in ``contract.FEATURES``.
 
     Args:
         bart (str, Path or None): the program; default the one in use.
 
     Returns:
-        tuple: program (Path), version (str) and list of :class:`Finding`.
+        tuple: program, version and findings.
 
     Raises:
         BartNotFound: if there is none.
     """
-    program = Path(bart) if bart else toolbox.find()
-    version = toolbox.version_of(program)
+    program = Path(bart) if bart else find()
+    version = version_of(program)
     if version is None:
-        raise toolbox.BartNotFound(f"{program} does not run as BART.")
-    from bart_plugin.exporters import export
-
-    prior = _prior()
-    rng = np.random.default_rng(0)
-    y = rng.standard_normal((2, 1, *_SHAPE)) + 1j * rng.standard_normal((2, 1, *_SHAPE))
-    mps = np.full((2, 1, *_SHAPE), 0.5**0.5)
-    findings = []
-
+        raise BartNotFound(f"{program} does not run as BART.")
     with tempfile.TemporaryDirectory() as work:
-        for kind, name in (("pics", "g"), ("sample", "s"), ("sample", "s.pt")):
-            sigma = 0.5 if kind == "pics" else None
-            export(prior, f"{work}/{name}", _SHAPE, sigma=sigma, kind=kind)
-        pics = f"pics -i 2 -s 1 -w 1 -R TF:{{{work}/g}}:1"
-        dims = f"{_SHAPE[1]}:{_SHAPE[0]}"
-        sample = f"sample --dims {dims} -N 2 -K 1 --external-graph {work}"
-        trials = {
-            "pics -R TF:": (pics, 1, (y, mps)),
-            "nlinv -R TF:": (f"nlinv -i 4 -R TF:{{{work}/g}}:1", 1, (y,)),
-            "sample .pb": (f"{sample}/s", 1, ()),
-            "sample .pt": (f"{sample}/s.pt", 1, ()),
-            "--fista_last": (pics.replace("pics", "pics --fista_last"), 1, (y, mps)),
-        }
-        for feature in contract.FEATURES:
-            findings.append(_try(program, version, feature, *trials[feature.name]))
+        trials = _trials(work)
+        findings = [
+            _try(program, version, feature, *trials[feature.name])
+            for feature in contract.FEATURES
+        ]
     return program, version, findings
 
 
-def _try(program, version, feature, command, outputs, arrays):
+def _trials(work: str) -> dict[str, tuple[str, tuple[np.ndarray, ...]]]:
+    """A command and its inputs for each feature; graphs go into a folder."""
+    prior = GaussianPrior(np.zeros(_SHAPE), spectrum=np.ones(_SHAPE))
+    for kind, name in (("pics", "g"), ("sample", "s"), ("sample", "s.pt")):
+        sigma = 0.5 if kind == "pics" else None
+        export(prior, f"{work}/{name}", _SHAPE, sigma=sigma, kind=kind)
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((2, 1, *_SHAPE)) + 1j * rng.standard_normal((2, 1, *_SHAPE))
+    mps = np.full((2, 1, *_SHAPE), 0.5**0.5)
+    pics = f"pics -i 2 -s 1 -w 1 -R TF:{{{work}/g}}:1"
+    dims = f"{_SHAPE[1]}:{_SHAPE[0]}"
+    sample = f"sample --dims {dims} -N 2 -K 1 --external-graph {work}"
+    return {
+        "pics -R TF:": (pics, (y, mps)),
+        "nlinv -R TF:": (f"nlinv -i 4 -R TF:{{{work}/g}}:1", (y,)),
+        "sample .pb": (f"{sample}/s", ()),
+        "sample .pt": (f"{sample}/s.pt", ()),
+        "--fista_last": (pics.replace("pics", "pics --fista_last"), (y, mps)),
+    }
+
+
+def _try(
+    program: Path,
+    version: str,
+    feature: contract.Feature,
+    command: str,
+    arrays: tuple[np.ndarray, ...],
+) -> Finding:
     if contract.version(version) < contract.version(feature.since):
         return Finding(feature.name, False, f"since {feature.since}; {feature.rule}")
     try:
-        x = run(command, *arrays, outputs=outputs, bart=program)
+        x = run(command, *arrays, bart=program)
     except BartError as e:
         said = str(e).splitlines()
         needs = f"needs a build with {feature.needs}; " if feature.needs else ""
@@ -93,7 +100,7 @@ def _try(program, version, feature, command, outputs, arrays):
     return Finding(feature.name, True, feature.rule)
 
 
-def table(program, version, findings):
+def table(program: Path, version: str, findings: list[Finding]) -> str:
     """The findings as text."""
     rows = [f"BART {version}  {program}"]
     for f in findings:
@@ -101,7 +108,7 @@ def table(program, version, findings):
     return "\n".join(rows)
 
 
-def check_file(path):
+def check_file(path: str | Path) -> Finding:
     """Say what is wrong with an exported graph.
 
     Args:
@@ -112,7 +119,7 @@ def check_file(path):
     """
     path = Path(path)
     path = path if path.suffix == ".pb" else Path(f"{path}.pb")
-    problem = None
+    problem = ""
     for kind in ("pics", "sample"):
         try:
             contract.check_graph(path, kind)
@@ -120,7 +127,6 @@ def check_file(path):
             problem = problem or str(e)
         else:
             kinds = "pics and nlinv" if kind == "pics" else kind
-            shape = contract.read_graph(path)["input_0"][1]
-            dims = contract.bart_dims(shape)
+            dims = contract.bart_dims(contract.stated_shape(path))
             return Finding(str(path), True, f"for {kinds}, BART image {dims}")
     return Finding(str(path), False, problem)

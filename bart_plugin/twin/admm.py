@@ -19,12 +19,18 @@ References:
     learning via ADMM. Section 3.4.3 (over-relaxation).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 import sigpy as sp
 
+from sigpy_priors.backend.arrays import Array
+
 __all__ = ["BartADMM"]
 
+# Both are constants in BART's source.
 _RELAX = 1.6
 _CG_TOLERANCE = 1e-3
 
@@ -46,7 +52,16 @@ class BartADMM(sp.alg.Alg):
         resid (float): norm of x - z.
     """
 
-    def __init__(self, normal, adjoint, proxg, x, rho, cg_iter, max_iter):
+    def __init__(
+        self,
+        normal: Callable[[Array], Array],
+        adjoint: Array,
+        proxg: Callable[[float, Array], Array],
+        x: Array,
+        rho: float,
+        cg_iter: int,
+        max_iter: int,
+    ) -> None:
         self.normal = normal
         self.adjoint = adjoint
         self.proxg = proxg
@@ -59,7 +74,7 @@ class BartADMM(sp.alg.Alg):
         self._steps = 0
         super().__init__(max_iter)
 
-    def _update(self):
+    def _update(self) -> None:
         xp = sp.get_array_module(self.x)
         self._solve(self.adjoint + self.rho * (self._z - self._u))
         h = _RELAX * self.x + (1 - _RELAX) * self._z + self._u
@@ -67,11 +82,11 @@ class BartADMM(sp.alg.Alg):
         self._u = h - self._z
         self.resid = float(xp.linalg.norm(self.x - self._z))
 
-    def _solve(self, b):
+    def _solve(self, b: Array) -> None:
         """Conjugate gradients from x, with BART's rule when to stop."""
         xp = sp.get_array_module(b)
 
-        def system(v):
+        def system(v: Array) -> Array:
             return self.normal(v) + self.rho * v
 
         r = b - system(self.x)
@@ -90,5 +105,5 @@ class BartADMM(sp.alg.Alg):
             p = r + (new / old) * p
             old = new
 
-    def _done(self):
+    def _done(self) -> bool:
         return self._steps > self.max_iter or super()._done()

@@ -1,11 +1,16 @@
 r"""The proximal operator that BART computes from an exported graph."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.priors.base import DenoiserPrior, check_kind
+from bart_plugin.algorithms import Numbers, as_numbers
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 
 __all__ = ["GraphReg"]
 
@@ -31,11 +36,11 @@ class GraphReg(sp.prox.Prox):
 
     Args:
         shape (tuple of int): image shape (..., H, W).
-        prior (DenoiserPrior or NetworkDensity): learned prior.
+        prior (DenoiserPrior or DensityPrior): learned prior.
         lamda (float): BART's lambda.
-        sigma (float, sequence of float or None): for a denoiser, standard deviation of the complex
-            noise at the prior's image scale; a sequence is a schedule, one
-            level per call, whose last level stays.
+        sigma (float, sequence of float or None): for a denoiser, standard
+            deviation of the complex noise at the prior's image scale; a sequence
+            is a schedule, one level per call, whose last level stays.
         peak (float): c, greatest magnitude of an image at the prior's scale.
         strength (float or sequence of float): :math:`\eta`, like ``sigma``.
 
@@ -43,37 +48,44 @@ class GraphReg(sp.prox.Prox):
         ValueError: if a parameter is out of range or ``prior`` has no denoiser.
     """
 
-    def __init__(self, shape, prior, lamda, sigma=None, peak=1.0, strength=1.0):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        prior: Prior,
+        lamda: float,
+        sigma: Numbers = None,
+        peak: float = 1.0,
+        strength: Numbers = 1.0,
+    ) -> None:
         check_kind(prior)
         if isinstance(prior, DenoiserPrior) is (sigma is None):
             raise ValueError("sigma: a denoiser needs it, and a density has none.")
-        sigma = 1.0 if sigma is None else sigma
         if not 0 <= lamda < math.inf:
             raise ValueError(f"lamda must be >= 0 and finite, got {lamda}.")
         if not 0 < peak < math.inf:
             raise ValueError(f"peak must be > 0 and finite, got {peak}.")
-        sigma = np.atleast_1d(np.asarray(sigma, dtype=float))
-        if sigma.ndim != 1 or not sigma.size or not (sigma > 0).all():
+        levels = np.array(as_numbers("sigma", sigma) or (1.0,))
+        if not (levels > 0).all():
             raise ValueError(f"sigma: expected noise levels > 0, got {sigma}.")
-        strength = np.asarray(strength, dtype=float)
-        if strength.ndim > 1 or strength.size not in (1, sigma.size):
+        factors = np.array(as_numbers("strength", strength) or (1.0,))
+        if factors.size not in (1, levels.size):
             raise ValueError(
-                f"strength: expected one value or {sigma.size} like sigma, got "
-                f"shape {strength.shape}."
+                f"strength: expected one value or {levels.size} like sigma, got "
+                f"{factors.size}."
             )
         self.prior = prior
         self.lamda = lamda
-        self.sigma = sigma
+        self.sigma = levels
         self.peak = peak
-        self.strength = np.broadcast_to(strength, sigma.shape)
+        self.strength = np.broadcast_to(factors, levels.shape)
         self.calls = 0
         super().__init__(shape)
 
-    def reset(self):
+    def reset(self) -> None:
         """Start the schedule again."""
         self.calls = 0
 
-    def _prox(self, alpha, input):
+    def _prox(self, alpha: float, input: Array) -> Array:
         xp = sp.get_array_module(input)
         scale = float(xp.abs(input).max())
         if scale == 0:
@@ -81,11 +93,14 @@ class GraphReg(sp.prox.Prox):
         k = min(self.calls, len(self.sigma) - 1)
         self.calls += 1
         u = input / scale
+        return scale * (u - float(alpha * self.lamda) * self._gradient(u, k))
+
+    def _gradient(self, u: Array, k: int) -> Array:
+        """G(u), at the k-th noise level."""
         if isinstance(self.prior, DenoiserPrior):
             denoised = self.prior.denoise(self.peak * u, float(self.sigma[k]))
-            gradient = float(self.strength[k]) * (u - denoised / self.peak)
-        else:
-            numbers = input.size * self.prior.channels
-            ascent = self.prior.grad_log_prob(self.peak * u)
-            gradient = -self.peak / (numbers * math.log(2)) * ascent
-        return scale * (u - float(alpha * self.lamda) * gradient)
+            return float(self.strength[k]) * (u - denoised / self.peak)
+        assert isinstance(self.prior, DensityPrior)
+        numbers = u.size * self.prior.channels
+        ascent = self.prior.grad_log_prob(self.peak * u)
+        return -self.peak / (numbers * math.log(2)) * ascent

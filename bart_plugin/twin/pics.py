@@ -16,15 +16,27 @@ References:
     algorithm for linear inverse problems. SIAM J. Imaging Sciences, 2(1).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
+from bart_plugin.algorithms import (
+    Admm,
+    Algorithm,
+    Numbers,
+    default_levels,
+    get_algorithm,
+)
 from bart_plugin.twin.admm import BartADMM
-from sigpy_priors.scan.checks import check_data
 from bart_plugin.twin.graph_reg import GraphReg
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.linop import sampling_mask
+from sigpy_priors.priors.base import DenoiserPrior, Prior
+from sigpy_priors.scan.checks import check_data
 
 __all__ = ["BartFISTA", "BartPics", "BART_ORDERS"]
 
@@ -49,7 +61,16 @@ class BartFISTA(sp.alg.Alg):
         resid (float): norm of A^H (y - A v).
     """
 
-    def __init__(self, normal, adjoint, proxg, x, alpha, max_iter, last_prox=True):
+    def __init__(
+        self,
+        normal: Callable[[Array], Array],
+        adjoint: Array,
+        proxg: Callable[[float, Array], Array],
+        x: Array,
+        alpha: float,
+        max_iter: int,
+        last_prox: bool = True,
+    ) -> None:
         self.normal = normal
         self.adjoint = adjoint
         self.proxg = proxg
@@ -61,7 +82,7 @@ class BartFISTA(sp.alg.Alg):
         self._old = x.copy()
         super().__init__(max_iter)
 
-    def _update(self):
+    def _update(self) -> None:
         xp = sp.get_array_module(self.x)
         z = self.proxg(self.alpha, self.x)
         t, self._t = self._t, (1 + math.sqrt(1 + 4 * self._t**2)) / 2
@@ -76,24 +97,22 @@ class BartFISTA(sp.alg.Alg):
 
 
 class BartPics(sp.app.App):
-    """What ``bart pics -R TF:{graph}:lamda -i max_iter`` computes.
-
-    That is FISTA, or ADMM (:class:`BartADMM`) if ``rho`` is given.
+    """What :func:`bart_plugin.pics` has BART compute, with the same settings.
 
     Args:
         y (array): k-space (coils, H, W), zero where not sampled.
         mps (array): sensitivity maps (coils, H, W).
-        prior (DenoiserPrior or NetworkDensity): the prior behind the graph.
-        lamda (float): BART's lambda.
-        sigma, strength, peak: as the graph was exported (:class:`GraphReg`);
-            a density takes no sigma.
-        step (float): BART's step size (``-s``), 0.95 if not given there.
-        max_iter (int): iterations; of ADMM, steps of conjugate gradients.
+        prior (DenoiserPrior or DensityPrior): the prior behind the graph.
+        lamda (float): weight of the prior, as for ``pics``: BART's lambda, in ADMM
+            over ``rho``.
+        sigma (float or sequence of float): as for ``pics``; a density has none.
+        max_iter (int or None): iterations, if not those of the algorithm.
+        algorithm (str, Admm, Fista or None): as for ``pics``.
+        strength (float or sequence of float): as for ``pics``.
+        peak (float): as for ``pics``.
+        warm_start (array or None): first image of FISTA (``-W``).
         version (str): whose order of steps: "0.8.00" or "1.0.00".
         fista_last (bool): as the option of 1.0.00.
-        x (array or None): warm start of FISTA (``-W``).
-        rho (float or None): coupling of ADMM (``-m -u rho``).
-        cg_iter (int): conjugate gradient steps per iteration of ADMM (``-C``).
         show_pbar (bool): toggle progress bar.
 
     Returns (by ``run``):
@@ -105,48 +124,45 @@ class BartPics(sp.app.App):
 
     def __init__(
         self,
-        y,
-        mps,
-        prior,
-        lamda=1.0,
-        sigma=None,
-        strength=1.0,
-        peak=1.0,
-        step=0.95,
-        max_iter=30,
-        version="1.0.00",
-        fista_last=False,
-        x=None,
-        rho=None,
-        cg_iter=10,
-        show_pbar=True,
-    ):
+        y: Array,
+        mps: Array,
+        prior: Prior,
+        lamda: float = 1.0,
+        sigma: Numbers = None,
+        max_iter: int | None = None,
+        algorithm: str | Algorithm | None = None,
+        strength: Numbers = None,
+        peak: float = 1.0,
+        warm_start: Array | None = None,
+        version: str = "1.0.00",
+        fista_last: bool = False,
+        show_pbar: bool = True,
+    ) -> None:
         if version not in BART_ORDERS:
             raise ValueError(f"version must be one of {BART_ORDERS}, got {version!r}.")
-        if not 0 < step < 2 or max_iter < 1:
-            raise ValueError(
-                f"expected 0 < step < 2 and max_iter >= 1, got {step}, {max_iter}."
-            )
-        if rho is not None and (not 0 < rho < math.inf or x is not None):
-            raise ValueError(
-                f"ADMM needs 0 < rho < inf and takes no warm start here, got rho {rho}."
-            )
+        density = not isinstance(prior, DenoiserPrior)
+        method = get_algorithm(algorithm, density, max_iter)
+        if isinstance(method, Admm) and warm_start is not None:
+            raise ValueError("warm_start: ADMM takes none here, FISTA does.")
         check_data(y, mps)
         A = Sense(mps, weights=sampling_mask(y))
         adjoint = A.H(y)
-        self.proxg = GraphReg(A.ishape, prior, lamda, sigma, peak, strength)
+        levels, factors = default_levels(prior, method, sigma, strength)
+        weight = method.bart_lamda(lamda)
+        self.proxg = GraphReg(A.ishape, prior, weight, levels, peak, factors)
         problem = A.N, adjoint, self.proxg
-        x = 0 * adjoint if x is None else x.astype(adjoint.dtype)
-        if rho is not None:
-            self.alg = BartADMM(*problem, x, rho, cg_iter, max_iter)
+        if isinstance(method, Admm):
+            settings = method.rho, method.cg_iter, method.cg_steps
+            self.alg = BartADMM(*problem, 0 * adjoint, *settings)
         else:
+            x = 0 * adjoint if warm_start is None else warm_start.astype(adjoint.dtype)
             last_prox = version != "0.8.00" and not fista_last
-            self.alg = BartFISTA(*problem, x, step, max_iter, last_prox)
+            self.alg = BartFISTA(*problem, x, method.step, method.max_iter, last_prox)
         super().__init__(self.alg, show_pbar=show_pbar)
 
-    def _summarize(self):
+    def _summarize(self) -> None:
         if self.show_pbar:
             self.pbar.set_postfix(resid=f"{self.alg.resid:.2E}")
 
-    def _output(self):
+    def _output(self) -> Array:
         return self.alg.x

@@ -10,8 +10,9 @@ import sigpy as sp
 import sigpy.mri as mr
 from ci import unavailable
 
-from bart_plugin.graph import cached as graph_cache
+from bart_plugin import cached as graph_cache
 from bart_plugin import toolbox
+from sigpy_priors.io.cache import cache
 
 
 def pytest_collection_modifyitems(items):
@@ -58,7 +59,7 @@ def bart(request):
 @pytest.fixture(scope="session")
 def libtensorflow(bart100):
     """TensorFlow's C library, which came with the build of BART."""
-    return next(toolbox.cache().glob("tensorflow-*/lib/libtensorflow.so"))
+    return next(cache().glob("tensorflow-*/lib/libtensorflow.so"))
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bart_plugin.graph.graphdef import BATCH, Graph, UnsupportedOperator, Value, dtype_of
-from bart_plugin.graph.protobuf import Shape
+from bart_plugin.graph.graphdef import BATCH, Graph, UntranslatedOperator, Value
 from bart_plugin.graph.translate import translate
 from tfrun import TFGraph
 
@@ -110,17 +109,9 @@ def _graph(function, shape, dynamic):
     graph = Graph(dynamic)
     n, c, h, w = shape
     stored = (-1 if dynamic else n, h, w, c)
-    name = graph.add(
-        "Placeholder", name="x",
-        attrs={"dtype": dtype_of(np.float32), "shape": Shape(stored)},
-    )  # fmt: skip
+    name = graph.placeholder("x", stored)
     if dynamic:
-        integer = dtype_of(np.int32)
-        size = graph.add("Shape", name, dtype=np.float32, out_type=integer)
-        graph.batch = graph.add(
-            "GatherV2", size, graph.ints(0), graph.ints(0), Tparams=integer,
-            Tindices=integer, Taxis=integer,
-        )  # fmt: skip
+        graph.read_batch(name)
         shape = (BATCH, c, h, w)
     out = translate(graph, function, [Value(shape, np.float32, name)])
     graph.add("Identity", graph.use(out), dtype=out.dtype, name="y")
@@ -156,7 +147,7 @@ def test_unknown_operator_is_named():
     def function(x):
         return torch.fft.fft2(x).real
 
-    with pytest.raises(UnsupportedOperator, match=r"fft.*Supported are.*convolution"):
+    with pytest.raises(UntranslatedOperator, match=r"fft.*Supported are.*convolution"):
         _graph(function, (1, 4, 8, 8), False)
 
 
@@ -164,5 +155,5 @@ def test_value_dependent_network_is_refused():
     def function(x):
         return x * float(x.max())
 
-    with pytest.raises(UnsupportedOperator, match="looks at the values"):
+    with pytest.raises(UntranslatedOperator, match="looks at the values"):
         _graph(function, (1, 4, 8, 8), False)

@@ -7,7 +7,8 @@ import sigpy.mri as mr
 import bart_plugin
 from bart_plugin import toolbox
 from bart_plugin.toolbox.runner import run
-from bart_plugin.exporters import CG_ITER, RHO, default_schedule, export
+from bart_plugin.algorithms import Admm, Fista
+from bart_plugin.exporters import export
 from bart_plugin.twin.pics import BartPics
 from sigpy_priors.priors.gaussian import GaussianPrior
 
@@ -20,15 +21,10 @@ def order(bart):
     return toolbox.version_of(bart).lstrip("v")
 
 
-def sigpy_twin(y, mps, prior, n, bart, algorithm="fista"):
-    """What SigPy computes for the default graph in n iterations of this BART."""
-    levels, strength = default_schedule(prior, n, algorithm)
-    settings = dict(step=1, max_iter=n, version=order(bart))
-    if algorithm == "admm":
-        steps = n * CG_ITER - 1
-        settings = dict(rho=RHO, lamda=RHO, cg_iter=CG_ITER, max_iter=steps)
+def sigpy_twin(y, mps, prior, bart, **settings):
+    """What SigPy computes where this BART gets the same settings."""
     return BartPics(
-        y, mps, prior, sigma=levels, strength=strength, show_pbar=False, **settings
+        y, mps, prior, version=order(bart), show_pbar=False, **settings
     ).run()
 
 
@@ -37,8 +33,9 @@ def sigpy_twin(y, mps, prior, n, bart, algorithm="fista"):
 @pytest.mark.parametrize("n", [1, 5, 30])
 def test_twin(bart, net_prior, scan, n, mask, algorithm):
     y, mps = scan((40, 36), mask)
-    x = bart_plugin.pics(y, mps, net_prior, max_iter=n, algorithm=algorithm, bart=bart)
-    assert nrmse(x, sigpy_twin(y, mps, net_prior, n, bart, algorithm)) <= 1e-5
+    settings = dict(max_iter=n, algorithm=algorithm)
+    x = bart_plugin.pics(y, mps, net_prior, bart=bart, **settings)
+    assert nrmse(x, sigpy_twin(y, mps, net_prior, bart, **settings)) <= 1e-5
 
 
 @pytest.fixture(scope="module", params=["Poisson", "1-D"])
@@ -58,43 +55,36 @@ def brain8(request, shared_data):
 @pytest.mark.parametrize("n", [1, 5, 30])
 def test_twin_on_real_data(bart, brain, brain8, n):
     y, mps = brain8
-    x = bart_plugin.pics(y, mps, brain, max_iter=n, algorithm="fista", bart=bart)
-    assert nrmse(x, sigpy_twin(y, mps, brain, n, bart)) <= 1e-5
+    settings = dict(max_iter=n, algorithm="fista")
+    x = bart_plugin.pics(y, mps, brain, bart=bart, **settings)
+    assert nrmse(x, sigpy_twin(y, mps, brain, bart, **settings)) <= 1e-5
 
 
 def test_default_twin_on_real_data(bart, brain, brain8):
     y, mps = brain8
     x = bart_plugin.pics(y, mps, brain, max_iter=3, bart=bart)
-    assert nrmse(x, sigpy_twin(y, mps, brain, 3, bart, "admm")) <= 1e-5
+    assert nrmse(x, sigpy_twin(y, mps, brain, bart, max_iter=3)) <= 1e-5
 
 
 @pytest.mark.parametrize("shape", [(38, 33), (27, 44)])
 def test_odd_sizes_and_padding(bart, net_prior, scan, shape):
     y, mps = scan(shape)
-    settings = dict(sigma=(0.1,), step=0.9, lamda=0.7, max_iter=8)
-    x = bart_plugin.pics(
-        y, mps, net_prior, algorithm="fista", bart=bart, **settings
-    )
-    twin = BartPics(
-        y, mps, net_prior, version=order(bart), show_pbar=False, **settings
-    ).run()
-    assert nrmse(x, twin) <= 1e-5
+    settings = dict(sigma=0.1, algorithm=Fista(step=0.9, max_iter=8), lamda=0.7)
+    x = bart_plugin.pics(y, mps, net_prior, bart=bart, **settings)
+    assert nrmse(x, sigpy_twin(y, mps, net_prior, bart, **settings)) <= 1e-5
 
 
 def test_fista_last_and_warm_start(bart100, net_prior, scan):
     y, mps = scan((24, 20))
     start = np.full((24, 20), 0.3 + 0.1j, np.complex64)
-    settings = dict(sigma=(0.3, 0.1, 0.05), max_iter=3)
+    settings = dict(sigma=(0.3, 0.1, 0.05), max_iter=3, algorithm="fista")
+    here = dict(warm_start=start, **settings)
     x = bart_plugin.pics(
-        y, mps, net_prior, warm_start=start, options="--fista_last", bart=bart100,
-        algorithm="fista", **settings,
-    )  # fmt: skip
-    twin = BartPics(
-        y, mps, net_prior, step=1, x=start, fista_last=True, show_pbar=False, **settings
-    ).run()
-    other = BartPics(y, mps, net_prior, step=1, show_pbar=False, **settings).run()
+        y, mps, net_prior, options="--fista_last", bart=bart100, **here
+    )
+    twin = sigpy_twin(y, mps, net_prior, bart100, fista_last=True, **here)
     assert nrmse(x, twin) <= 1e-5
-    assert nrmse(x, other) > 1e-3
+    assert nrmse(x, sigpy_twin(y, mps, net_prior, bart100, **settings)) > 1e-3
 
 
 def test_prior_sees_the_image_as_sigpy_has_it(bart, scan):
@@ -105,9 +95,9 @@ def test_prior_sees_the_image_as_sigpy_has_it(bart, scan):
     prior = GaussianPrior(mean, spectrum=np.full((12, 8), 1e-12))
     # The denoiser returns its mean, whatever it is given.
     x = bart_plugin.pics(
-        y, mps, prior, sigma=0.5, max_iter=1, warm_start=np.ones((12, 8)), step=1e-6,
-        lamda=1e6, algorithm="fista", bart=bart,
-    )  # fmt: skip
+        y, mps, prior, sigma=0.5, warm_start=np.ones((12, 8)), lamda=1e6,
+        algorithm=Fista(step=1e-6, max_iter=1), bart=bart,
+    )
     assert np.unravel_index(np.abs(x).argmax(), x.shape) == (2, 5)
 
 
@@ -127,14 +117,6 @@ def test_slices_and_two_maps(bart, net_prior, scan):
     assert nrmse(x[0], alone) <= 1e-4
 
 
-def test_schedule_restarts_with_each_call(bart, net_prior, scan):
-    y, mps = scan((16, 12))
-    sigma = (0.5, 0.1, 0.05)
-    one = bart_plugin.pics(y, mps, net_prior, sigma=sigma, max_iter=3, bart=bart)
-    two = bart_plugin.pics(y, mps, net_prior, sigma=sigma, max_iter=3, bart=bart)
-    np.testing.assert_array_equal(one, two)
-
-
 def test_units_of_the_data(bart, net_prior, scan):
     y, mps = scan((16, 12))
     x = bart_plugin.pics(y, mps, net_prior, max_iter=4, bart=bart)
@@ -145,7 +127,8 @@ def test_units_of_the_data(bart, net_prior, scan):
 def test_command_line_of_the_card(bart, net_prior, scan, tmp_path):
     """The command that ``export`` prints, run by hand."""
     y, mps = scan((40, 36))
-    made = export(net_prior, tmp_path / "brain", (40, 36), steps=6)
+    six = Admm(max_iter=6)
+    made = export(net_prior, tmp_path / "brain", (40, 36), algorithm=six)
     command = made.command.split()
     assert command[:2] == ["bart", "pics"]
     assert command[-3:] == ["kspace", "maps", "image"]
@@ -179,18 +162,15 @@ def test_divergence_names_the_setting(bart, scan, net_prior):
     y, mps = scan((16, 12))
     with pytest.raises((bart_plugin.BartError, ValueError), match="step"):
         bart_plugin.pics(
-            y, 40 * mps, net_prior, sigma=0.1, max_iter=60, step=1.9,
-            algorithm="fista", bart=bart,
-        )  # fmt: skip
+            y, 40 * mps, net_prior, sigma=0.1, algorithm=Fista(1.9, 60), bart=bart
+        )
 
 
 @pytest.mark.parametrize(
     "change, words",
     [
-        (dict(step=3), "step"),
         (dict(lamda=-1), "lamda"),
         (dict(max_iter=0), "max_iter"),
-        (dict(rho=0), "rho must be > 0"),
         (dict(algorithm="cg"), "algorithm"),
         (dict(sigma=50.0), "noise levels from"),
         (dict(sigma=(0.1, -1.0)), "sigma"),
@@ -200,6 +180,20 @@ def test_wrong_settings(net_prior, scan, change, words):
     y, mps = scan((16, 12))
     with pytest.raises(ValueError, match=words):
         bart_plugin.pics(y, mps, net_prior, bart="/nowhere/bart", **change)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: Fista(step=3), "step must be between 0 and 2"),
+        (lambda: Admm(rho=0), "rho must be > 0"),
+        (lambda: Admm(cg_iter=0), "cg_iter must be at least 1"),
+        (lambda: Admm(first=0.1, last=0.2), "start >= end"),
+    ],
+)
+def test_wrong_algorithms(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
 
 
 def test_wrong_data(net_prior, scan):

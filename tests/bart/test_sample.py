@@ -6,9 +6,7 @@ import sigpy as sp
 import sigpy.mri as mr
 
 import bart_plugin
-from bart_plugin.exporters import export
 from sigpy_priors.priors.gaussian import GaussianPrior
-from tfrun import TFGraph
 
 SHAPE = (12, 10)
 NUMBER = 100
@@ -65,30 +63,6 @@ def test_posterior(bart100, gaussian, torchscript):
     assert np.mean(std) < 0.8 * np.sqrt(np.mean(spectrum))
 
 
-def test_denoiser_of_both_formats(bart100, libtensorflow, net_prior, tmp_path):
-    """Any batch, each image with a noise level of its own."""
-    import torch
-
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((5, 18, 15)) + 1j * rng.standard_normal((5, 18, 15))
-    x = x.astype(np.complex64)
-    sigma = np.array([0.1, 0.2, 0.5, 1.0, 3.0])
-    expected = net_prior.denoise(x, sigma)
-    pt = export(net_prior, tmp_path / "net.pt", (18, 15), kind="sample")
-    traced = torch.jit.load(str(pt.graph))
-    out = traced(torch.from_numpy(x), torch.from_numpy(sigma.astype(np.complex64)))
-    assert np.abs(out.numpy() - expected).max() <= 1e-5 * np.abs(expected).max()
-
-    pb = export(net_prior, tmp_path / "net", (18, 15), kind="sample")
-    graph = TFGraph(libtensorflow, pb.graph.read_bytes())
-    feeds = {
-        "input_0": x.view(np.float32).reshape(5, 18, 15, 2),
-        "input_1": np.stack([sigma, 0 * sigma], 1).astype(np.float32),
-    }
-    out = graph.run(feeds, "output_0").view(np.complex64)[..., 0]
-    assert np.abs(out - expected).max() <= 1e-5 * np.abs(expected).max()
-
-
 def test_samples_of_a_network(bart100, net_prior):
     x = bart_plugin.sample(
         net_prior, (16, 12), n=2, levels=4, sigma_max=1, sigma_min=0.1, bart=bart100
@@ -113,8 +87,15 @@ def test_needs_1_0(bart080, gaussian):
         (dict(y=np.ones((1, *SHAPE), complex)), "noise_std"),
         (dict(shape=None), "shape"),
         (dict(sigma_min=2, sigma_max=1), "sigma_min"),
+        (dict(n=0), "n must be a whole number"),
+        (dict(levels=2.5), "levels must be a whole number"),
     ],
 )
 def test_wrong_settings(bart100, gaussian, change, words):
     with pytest.raises(ValueError, match=words):
         bart_plugin.sample(gaussian[0], **{"shape": SHAPE, "bart": bart100, **change})
+
+
+def test_levels_above_the_range_are_refused(bart100, net_prior):
+    with pytest.raises(ValueError, match="sigma_max <= 10"):
+        bart_plugin.sample(net_prior, (16, 12), sigma_max=11, bart=bart100)

@@ -1,15 +1,17 @@
 """Finding, trying and installing BARTs, and the commands that do it."""
 
 import os
+import shutil
 import subprocess
+import zipfile
 
 import pytest
 from ci import unavailable
 
-from bart_plugin.toolbox import doctor
 from bart_plugin import toolbox
 from bart_plugin.__main__ import main
 from bart_plugin.exporters import export
+from bart_plugin.toolbox import builder, doctor, installer
 
 
 def test_doctor_tries_every_feature(bart100, bart080, monkeypatch):
@@ -47,12 +49,23 @@ def test_no_bart(monkeypatch, tmp_path, capsys):
 
 def test_build_says_what_is_missing(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("SIGPY_PRIORS_CACHE", str(tmp_path))
-    monkeypatch.setattr(toolbox, "_missing", lambda: ["libfftw3-dev"])
+    monkeypatch.setattr(builder, "_missing_packages", lambda: ["libfftw3-dev"])
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert main(["build"]) == 2
     assert "apt-get install libfftw3-dev" in capsys.readouterr().err
     with pytest.raises(toolbox.BuildError, match="unknown version"):
         toolbox.build("0.1.00")
+
+
+def test_no_entry_of_the_wheel_leaves_its_folder(tmp_path):
+    wheel = tmp_path / "tensorflow_cpu.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tensorflow/libtensorflow_cc.so.2", b"library")
+        archive.writestr("tensorflow/include/../../escaped.txt", b"evil")
+    with pytest.raises(toolbox.BuildError, match="outside"):
+        builder._unpack_library(wheel, tmp_path / "unpacked")
+    assert (tmp_path / "unpacked" / "lib" / "libtensorflow_cc.so.2").exists()
+    assert not list(tmp_path.rglob("escaped.txt"))
 
 
 def test_build_again_is_at_once(bart100, capsys):
@@ -77,7 +90,7 @@ def test_install_pics_leaves_others_alone(bart080, tmp_path):
 def stock(tmp_path):
     """Debian's own bart 0.8.00, unpacked."""
     get = ["apt-get", "download", "bart=0.8.00*"]
-    if toolbox.shutil.which("apt-get") and toolbox.shutil.which("dpkg"):
+    if shutil.which("apt-get") and shutil.which("dpkg"):
         done = subprocess.run(get, cwd=tmp_path, capture_output=True, text=True)
         if debs := list(tmp_path.glob("*.deb")):
             subprocess.run(["dpkg", "-x", debs[0], tmp_path / "stock"], check=True)
@@ -92,12 +105,12 @@ def stock(tmp_path):
 
 def test_stock_bart(stock, bart080):
     """Without TensorFlow its answer is understood; with our pics it works."""
-    if not os.access(toolbox.COMMANDS.parent.parent, os.W_OK):
-        unavailable(f"{toolbox.COMMANDS} may not be written here")
+    if not os.access(installer.COMMANDS.parent.parent, os.W_OK):
+        unavailable(f"{installer.COMMANDS} may not be written here")
     installed = toolbox.uninstall_pics()  # ours comes back at the end
     try:
-        if (toolbox.COMMANDS / "pics").exists():
-            unavailable(f"{toolbox.COMMANDS} has another pics: move it away")
+        if (installer.COMMANDS / "pics").exists():
+            unavailable(f"{installer.COMMANDS} has another pics: move it away")
         works = {f.what: f for f in doctor.examine(stock)[2]}
         assert not works["pics -R TF:"].works
         assert "TENSORFLOW=1" in works["pics -R TF:"].why

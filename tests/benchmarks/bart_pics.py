@@ -20,12 +20,9 @@ from cases import brain8
 import bart_plugin
 import sigpy_priors as spp
 from bart_plugin import toolbox
+from bart_plugin.algorithms import Fista, annealed
 from bart_plugin.graph.contract import image_shape
-from sigpy_priors.priors.module import as_module
-from bart_plugin.exporters import (
-    FISTA_ANNEALING, FISTA_STRENGTH, annealed, default_schedule,
-)  # fmt: skip
-from bart_plugin.graph.nodes import prox_graph
+from bart_plugin.graph.proximal import prox_graph
 from sigpy_priors.show.metrics import object_mask, psnr
 
 LAMDAS = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3e-2)
@@ -55,11 +52,11 @@ def wavelet(case, bart):
 
 def warm_starts(case, prior, bart):
     """Several calls with a fixed level each, warm started."""
-    x = None
-    for sigma in annealed(*FISTA_ANNEALING, 5):
+    x, usual = None, Fista()
+    for sigma in annealed(usual.first, usual.last, 5):
         x = bart_plugin.pics(
             case.y, case.mps, prior, sigma=sigma, max_iter=6, warm_start=x, bart=bart,
-            strength=min(1, FISTA_STRENGTH / sigma), algorithm="fista",
+            strength=min(1, usual.strength / sigma), algorithm="fista",
         )  # fmt: skip
     return x
 
@@ -84,11 +81,11 @@ class OwnLevel(torch.nn.Module):
 def own_level(case, prior, bart, factor, strength):
     """``pics`` with a graph that estimates its noise level itself."""
     shape = image_shape(case.reference.shape)
-    module = OwnLevel(as_module(prior), factor)
+    module = OwnLevel(prior.module(), factor)
     with tempfile.TemporaryDirectory() as work:
         graph = Path(work) / "own.pb"
-        levels = np.float32([0.01])
-        graph.write_bytes(prox_graph(module, shape, levels, strength=strength))
+        one = np.float32([0.01]), np.float32([strength])
+        graph.write_bytes(prox_graph(module, shape, *one))
         return bart_plugin.pics(
             case.y, case.mps, prior, graph=graph, algorithm="fista", bart=bart
         )
@@ -104,7 +101,7 @@ def ways(case, prior, bart):
     yield "ADMM, one level 0.028", pics(sigma=0.028)
     yield "FISTA, counted", pics(algorithm="fista")
     yield "FISTA, counted, without momentum", pics(algorithm="ist")
-    levels, _ = default_schedule(prior, algorithm="fista")
+    levels, _ = Fista().schedule(prior)
     yield "FISTA, counted, strength 1", pics(algorithm="fista", sigma=levels)
     yield "FISTA, one level 0.01", pics(algorithm="fista", sigma=0.01)
     yield "FISTA, level from the image, strength 0.6", lambda: (

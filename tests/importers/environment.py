@@ -13,7 +13,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from bart_plugin.toolbox import cache
+from sigpy_priors.io.cache import cache
 from sigpy_priors.io.atomic import write_atomic
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")

@@ -8,7 +8,7 @@ import pytest
 import torch_net
 from safetensors.torch import save_file
 
-from bart_plugin.graph import cached as graph_cache
+from bart_plugin import cached as graph_cache
 from bart_plugin import toolbox
 from sigpy_priors.cli import main as cli
 
