@@ -132,7 +132,7 @@ class Admm:
         return lamda * self.rho
 
     def schedule(self, prior: DenoiserPrior) -> tuple[np.ndarray, np.ndarray]:
-        """Noise levels and strengths.
+        """Noise levels and relaxation.
 
         Args:
             prior (DenoiserPrior): its range bounds the levels.
@@ -154,7 +154,7 @@ class Fista:
         momentum (bool): FISTA; without it ISTA.
         first (float): noise level of the first iteration, image scale 1.
         last (float): noise level of the last.
-        strength (float): c of the strength min(1, c / sigma).
+        relaxation (float): c of the relaxation min(1, c / sigma).
 
     Raises:
         ValueError: if one is out of range.
@@ -168,14 +168,14 @@ class Fista:
     momentum: bool = True
     first: float = 0.3
     last: float = 0.008
-    strength: float = 0.0035
+    relaxation: float = 0.0035
 
     def __post_init__(self) -> None:
         _check(
             self,
             ("step must be between 0 and 2", 0 < self.step < 2),
             ("max_iter must be at least 1", self.max_iter >= 1),
-            ("strength must be > 0", 0 < self.strength < math.inf),
+            ("relaxation must be > 0", 0 < self.relaxation < math.inf),
         )
 
     @property
@@ -193,7 +193,7 @@ class Fista:
         return lamda
 
     def schedule(self, prior: DenoiserPrior) -> tuple[np.ndarray, np.ndarray]:
-        """Noise levels and strengths.
+        """Noise levels and relaxation.
 
         Args:
             prior (DenoiserPrior): its range bounds the levels.
@@ -203,7 +203,7 @@ class Fista:
         """
         levels = annealed(self.first, self.last, self.max_iter)
         levels = np.clip(levels, *prior.sigma_range)
-        return levels, np.minimum(1, self.strength / levels)
+        return levels, np.minimum(1, self.relaxation / levels)
 
 
 Algorithm: TypeAlias = Admm | Fista
@@ -270,26 +270,26 @@ def as_numbers(name: str, values: Numbers) -> tuple[float, ...] | None:
 
 
 def default_levels(
-    prior: Prior, algorithm: Algorithm, sigma: Numbers, strength: Numbers
+    prior: Prior, algorithm: Algorithm, sigma: Numbers, relaxation: Numbers
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Noise levels and strengths, where none are given those of an algorithm.
+    """Noise levels and relaxation, where none are given those of an algorithm.
 
     Args:
         prior (Prior): a density has neither.
         algorithm (Admm or Fista): whose schedule is the default.
         sigma (float, sequence of float or None): noise levels.
-        strength (float, sequence of float or None): factors of the gradient.
+        relaxation (float, sequence of float or None): factors of the gradient.
 
     Returns:
-        tuple: both as tuples of numbers; a strength of None is 1.
+        tuple: both as tuples of numbers; a relaxation of None is 1.
 
     Raises:
         ValueError: as :func:`as_numbers`.
     """
     if sigma is None and isinstance(prior, DenoiserPrior):
         sigma, usual = algorithm.schedule(prior)
-        strength = usual if strength is None else strength
-    return as_numbers("sigma", sigma), as_numbers("strength", strength)
+        relaxation = usual if relaxation is None else relaxation
+    return as_numbers("sigma", sigma), as_numbers("relaxation", relaxation)
 
 
 def map_lamda(prior: DensityPrior, sigma: float, shape: Sequence[int]) -> float:

@@ -44,7 +44,7 @@ def pics(
     sigma: Numbers = None,
     max_iter: int | None = None,
     algorithm: str | Algorithm | None = None,
-    strength: Numbers = None,
+    relaxation: Numbers = None,
     peak: float = 1.0,
     warm_start: np.ndarray | None = None,
     options: str = "",
@@ -69,7 +69,7 @@ def pics(
         max_iter (int or None): iterations, if not those of the algorithm.
         algorithm (str, Admm, Fista or None): "admm", "fista" or "ist", or an object
             of :mod:`bart_plugin.algorithms`; default "admm", for a density "fista".
-        strength (float or sequence of float): as for :func:`bart_plugin.export`.
+        relaxation (float or sequence of float): as for :func:`bart_plugin.export`.
         peak (float): as for :func:`bart_plugin.export`.
         warm_start (array or None): first image, like the result.
         options (str): further options of ``pics``.
@@ -100,7 +100,7 @@ def pics(
     if graph is None:
         assert prior is not None
         # Not the algorithm itself: with another coupling the graph is the same.
-        levels = default_levels(prior, method, sigma, strength)
+        levels = default_levels(prior, method, sigma, relaxation)
         spec = GraphSpec(size, "pics", *levels, scan.slices, scan.maps, float(peak))
         graph = cached_graph(prior, spec)
     name = _checked_name(graph, "pics", full)

@@ -41,10 +41,10 @@ def add_parser(subparsers: Any) -> None:
         "default: annealing",
     )
     p.add_argument(
-        "--denoiser-strength",
+        "--relaxation",
         type=float,
         metavar="E",
-        help="factor of each denoising step, in (0, 1]",
+        help="how far each step goes to the denoised image, in (0, 1]",
     )
     p.add_argument("--kind", choices=KINDS, default="pics")
     p.add_argument(
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace) -> int:
         slices=args.slices,
         maps=args.maps,
         peak=args.peak,
-        strength=args.denoiser_strength,
+        relaxation=args.relaxation,
         algorithm=algorithm,
     )
     print(f"wrote {written.graph} and {written.card}\nuse it with\n  {written.command}")

@@ -61,7 +61,7 @@ class GraphSpec:
     shape: tuple[int, ...]
     kind: str = "pics"
     sigma: tuple[float, ...] | None = None
-    strength: tuple[float, ...] | None = None
+    relaxation: tuple[float, ...] | None = None
     slices: int = 1
     maps: int = 1
     peak: float = 1.0
@@ -102,7 +102,7 @@ def export(
     slices: int = 1,
     maps: int = 1,
     peak: float = 1.0,
-    strength: Numbers = None,
+    relaxation: Numbers = None,
     algorithm: str | Algorithm | None = None,
 ) -> Exported:
     """Write a prior as a graph for BART, its card and the command to use.
@@ -124,9 +124,9 @@ def export(
         slices (int): slices in BART's dimension 13.
         maps (int): sets of ESPIRiT maps.
         peak (float): greatest magnitude of an image at the prior's scale.
-        strength (float, sequence of float or None): factor of the gradient, in
-            (0, 1], one or one per level; default 1, or that of the default
-            schedule.
+        relaxation (float, sequence of float or None): how far a proximal step goes
+            from the image to the denoised one, in (0, 1], one or one per level;
+            default 1, or that of the default schedule.
         algorithm (str, Admm, Fista or None): of ``pics``, "admm" (default), "fista"
             or "ist" or an object of :mod:`bart_plugin.algorithms`; sets the
             default schedule and the command.
@@ -144,7 +144,7 @@ def export(
         tuple(shape),
         kind,
         as_numbers("sigma", sigma),
-        as_numbers("strength", strength),
+        as_numbers("relaxation", relaxation),
         slices,
         maps,
         float(peak),
@@ -210,11 +210,11 @@ def _prox(
     prior: DenoiserPrior, module: nn.Module, path: Path, spec: GraphSpec
 ) -> _Made:
     algorithm = get_algorithm(spec.algorithm, density=False)
-    sigma, factors = default_levels(prior, algorithm, spec.sigma, spec.strength)
+    sigma, factors = default_levels(prior, algorithm, spec.sigma, spec.relaxation)
     levels = _levels(prior, sigma or ())
-    strength = _strengths(factors or (1.0,), levels)
+    relaxation = _relaxations(factors or (1.0,), levels)
     shape = spec.image_shape()
-    data = prox_graph(module, shape, levels, strength, spec.peak)
+    data = prox_graph(module, shape, levels, relaxation, spec.peak)
     file = _graph_file(path)
     if len(levels) > 1:
         algorithm = replace(algorithm, max_iter=len(levels))
@@ -224,15 +224,15 @@ def _prox(
         command = f"bart pics -S {algorithm.options()} {option} kspace maps image"
     numbers = {
         "sigma": levels.tolist(),
-        "strength": strength.tolist(),
+        "relaxation": relaxation.tolist(),
         "peak": spec.peak,
     }
     return _Made(file, data, numbers, command)
 
 
 def _loss(prior: DensityPrior, module: nn.Module, path: Path, spec: GraphSpec) -> _Made:
-    if spec.sigma is not None or spec.strength is not None:
-        raise ValueError("a density has neither sigma nor strength to export.")
+    if spec.sigma is not None or spec.relaxation is not None:
+        raise ValueError("a density has neither sigma nor relaxation to export.")
     loss = DensityLoss(module, prior.channels, spec.peak)
     data = loss_graph(loss, spec.image_shape())
     file = _graph_file(path)
@@ -280,14 +280,14 @@ def _levels(prior: DenoiserPrior, sigma: tuple[float, ...]) -> np.ndarray:
     return levels.astype(np.float32)
 
 
-def _strengths(strength: tuple[float, ...], levels: np.ndarray) -> np.ndarray:
+def _relaxations(relaxation: tuple[float, ...], levels: np.ndarray) -> np.ndarray:
     """Factors of the gradient, one for each noise level."""
-    factors = np.asarray(strength, dtype=np.float32)
+    factors = np.asarray(relaxation, dtype=np.float32)
     if factors.size not in (1, levels.size):
         raise ValueError(
-            f"strength: expected one value or {levels.size} like sigma, got "
+            f"relaxation: expected one value or {levels.size} like sigma, got "
             f"{factors.size}."
         )
     if not ((factors > 0) & (factors <= 1)).all():
-        raise ValueError(f"strength must be in (0, 1], got {strength}.")
+        raise ValueError(f"relaxation must be in (0, 1], got {relaxation}.")
     return np.ascontiguousarray(np.broadcast_to(factors, levels.shape))

@@ -5,7 +5,7 @@ The graph holds
 .. math:: G(u) = \eta_k\,(u - D(c u, \sigma_k) / c)
 
 with u = x / max|x| as BART feeds it, D the denoiser, c the greatest magnitude of an
-image at the prior's scale (the peak), and :math:`\eta_k` the strength. BART returns
+image at the prior's scale (the peak), and :math:`\eta_k` the relaxation. BART returns
 :math:`x - \tau \lambda\, s\, G(u)`, so with :math:`\tau \lambda = 1` every proximal
 step is exactly x <- D(x): plug-and-play. That is lambda = rho in ADMM
 (``-m -u rho``) and ``-s 1``, lambda 1 in FISTA.
@@ -36,7 +36,7 @@ def prox_graph(
     module: nn.Module,
     shape: Sequence[int],
     levels: np.ndarray,
-    strength: np.ndarray,
+    relaxation: np.ndarray,
     peak: float = 1.0,
 ) -> bytes:
     """GraphDef for ``pics -R TF:`` and ``nlinv -R TF:``.
@@ -47,7 +47,7 @@ def prox_graph(
         shape (sequence of int): of ``contract.IMAGE``.
         levels (array): complex noise levels at the prior's image scale, one for
             each call; the last stays.
-        strength (array): factors of the gradient, of the same shape.
+        relaxation (array): factors of the gradient, of the same shape.
         peak (float): greatest magnitude of an image at the prior's scale.
 
     Returns:
@@ -58,7 +58,7 @@ def prox_graph(
     """
     kind = np.float32
     graph, u = open_graph(shape)
-    tables = np.asarray(levels, kind), np.asarray(strength, kind)
+    tables = np.asarray(levels, kind), np.asarray(relaxation, kind)
     sigma, eta, start = _this_call(graph, tables, u, len(shape))
 
     batch, h, w = images_of(shape)

@@ -42,7 +42,7 @@ class GraphReg(sp.prox.Prox):
             deviation of the complex noise at the prior's image scale; a sequence
             is a schedule, one level per call, whose last level stays.
         peak (float): c, greatest magnitude of an image at the prior's scale.
-        strength (float or sequence of float): :math:`\eta`, like ``sigma``.
+        relaxation (float or sequence of float): :math:`\eta`, like ``sigma``.
 
     Raises:
         ValueError: if a parameter is out of range or ``prior`` has no denoiser.
@@ -55,7 +55,7 @@ class GraphReg(sp.prox.Prox):
         lamda: float,
         sigma: Numbers = None,
         peak: float = 1.0,
-        strength: Numbers = 1.0,
+        relaxation: Numbers = 1.0,
     ) -> None:
         check_kind(prior)
         if isinstance(prior, DenoiserPrior) is (sigma is None):
@@ -67,17 +67,17 @@ class GraphReg(sp.prox.Prox):
         levels = np.array(as_numbers("sigma", sigma) or (1.0,))
         if not (levels > 0).all():
             raise ValueError(f"sigma: expected noise levels > 0, got {sigma}.")
-        factors = np.array(as_numbers("strength", strength) or (1.0,))
+        factors = np.array(as_numbers("relaxation", relaxation) or (1.0,))
         if factors.size not in (1, levels.size):
             raise ValueError(
-                f"strength: expected one value or {levels.size} like sigma, got "
+                f"relaxation: expected one value or {levels.size} like sigma, got "
                 f"{factors.size}."
             )
         self.prior = prior
         self.lamda = lamda
         self.sigma = levels
         self.peak = peak
-        self.strength = np.broadcast_to(factors, levels.shape)
+        self.relaxation = np.broadcast_to(factors, levels.shape)
         self.calls = 0
         super().__init__(shape)
 
@@ -99,7 +99,7 @@ class GraphReg(sp.prox.Prox):
         """G(u), at the k-th noise level."""
         if isinstance(self.prior, DenoiserPrior):
             denoised = self.prior.denoise(self.peak * u, float(self.sigma[k]))
-            return float(self.strength[k]) * (u - denoised / self.peak)
+            return float(self.relaxation[k]) * (u - denoised / self.peak)
         assert isinstance(self.prior, DensityPrior)
         numbers = u.size * self.prior.channels
         ascent = self.prior.grad_log_prob(self.peak * u)

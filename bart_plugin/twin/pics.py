@@ -108,7 +108,7 @@ class BartPics(sp.app.App):
         sigma (float or sequence of float): as for ``pics``; a density has none.
         max_iter (int or None): iterations, if not those of the algorithm.
         algorithm (str, Admm, Fista or None): as for ``pics``.
-        strength (float or sequence of float): as for ``pics``.
+        relaxation (float or sequence of float): as for ``pics``.
         peak (float): as for ``pics``.
         warm_start (array or None): first image of FISTA (``-W``).
         version (str): whose order of steps: "0.8.00" or "1.0.00".
@@ -131,7 +131,7 @@ class BartPics(sp.app.App):
         sigma: Numbers = None,
         max_iter: int | None = None,
         algorithm: str | Algorithm | None = None,
-        strength: Numbers = None,
+        relaxation: Numbers = None,
         peak: float = 1.0,
         warm_start: Array | None = None,
         version: str = "1.0.00",
@@ -147,7 +147,7 @@ class BartPics(sp.app.App):
         check_data(y, mps)
         A = Sense(mps, weights=sampling_mask(y))
         adjoint = A.H(y)
-        levels, factors = default_levels(prior, method, sigma, strength)
+        levels, factors = default_levels(prior, method, sigma, relaxation)
         weight = method.bart_lamda(lamda)
         self.proxg = GraphReg(A.ishape, prior, weight, levels, peak, factors)
         problem = A.N, adjoint, self.proxg

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tfrun import TFGraph
 
 import bart_plugin
-from bart_plugin.algorithms import Admm, annealed
+from bart_plugin.algorithms import Admm
 from bart_plugin.exporters import export
 from bart_plugin.graph import contract
 from bart_plugin.graph.protobuf import GraphError, read_graph
 from sigpy_priors.priors.gaussian import GaussianMixturePrior, GaussianPrior
-from tfrun import TFGraph
 
 
 def test_image_shapes():
@@ -85,14 +85,16 @@ def test_counter(libtensorflow, net_prior, tmp_path):
     """One level per call, empty images not counted, the last level stays."""
     rng = np.random.default_rng(0)
     u = rng.standard_normal((8, 12)) + 1j * rng.standard_normal((8, 12))
-    levels, strength = (1.0, 0.3, 0.1), (0.2, 0.5, 1.0)
-    made = export(net_prior, tmp_path / "g", (8, 12), sigma=levels, strength=strength)
+    levels, relaxation = (1.0, 0.3, 0.1), (0.2, 0.5, 1.0)
+    made = export(
+        net_prior, tmp_path / "g", (8, 12), sigma=levels, relaxation=relaxation
+    )
     call = _gradient(libtensorflow, made)
     for k in (None, 0, None, 1, 2, 2):
         if k is None:
             call(0 * u)
             continue
-        expected = strength[k] * (u - net_prior.denoise(u, levels[k]))
+        expected = relaxation[k] * (u - net_prior.denoise(u, levels[k]))
         assert np.abs(call(u) - expected).max() <= 1e-5 * np.abs(u).max()
 
 
@@ -125,9 +127,9 @@ def test_card_beside_the_graph(net_prior, tmp_path):
     card = json.loads(made.card.read_text())
     assert card["bart"]["bart_dims"] == [12, 16] + [1] * 11 + [3]
     assert card["bart"]["command"] == made.command
-    levels, strength = Admm().schedule(net_prior)
+    levels, relaxation = Admm().schedule(net_prior)
     np.testing.assert_allclose(card["bart"]["sigma"], levels, rtol=1e-6)
-    np.testing.assert_allclose(card["bart"]["strength"], strength, rtol=1e-6)
+    np.testing.assert_allclose(card["bart"]["relaxation"], relaxation, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +138,8 @@ def test_card_beside_the_graph(net_prior, tmp_path):
         (dict(sigma=0.0), "sigma"),
         (dict(sigma=[]), "sigma"),
         (dict(sigma=1e-5), "noise levels from"),
-        (dict(sigma=0.1, strength=2), "strength"),
-        (dict(sigma=[0.1, 0.2], strength=[1, 1, 1]), "strength"),
+        (dict(sigma=0.1, relaxation=2), "relaxation"),
+        (dict(sigma=[0.1, 0.2], relaxation=[1, 1, 1]), "relaxation"),
         (dict(peak=0), "peak"),
         (dict(kind="ecalib"), "kind"),
         (dict(kind="sample", sigma=0.1), "sample"),
@@ -156,12 +158,6 @@ def test_prior_without_a_graph(tmp_path):
     mixture = GaussianMixturePrior([1, 1], 0 * two, spectra=two)
     with pytest.raises(TypeError, match="could be exported"):
         export(mixture, tmp_path / "g", (4, 4), sigma=0.1)
-
-
-def test_annealed():
-    np.testing.assert_allclose(annealed(1, 0.01, 3), [1, 0.1, 0.01])
-    with pytest.raises(ValueError, match="start >= end"):
-        annealed(0.1, 1, 3)
 
 
 def test_only_priors_are_exported(tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from tfrun import TFGraph
 
 import bart_plugin
 from bart_plugin import toolbox
@@ -13,7 +14,6 @@ from bart_plugin.exporters import export
 from bart_plugin.graph import contract
 from bart_plugin.twin.pics import BartPics
 from sigpy_priors.io.cfl import write_cfl
-from tfrun import TFGraph
 
 
 @pytest.mark.parametrize("shape", [(18, 26), (20, 27)])
@@ -84,7 +84,7 @@ def test_default_lamda_is_the_maximum_of_the_posterior(density):
 
 
 def test_what_a_density_has_not(density, tmp_path):
-    with pytest.raises(ValueError, match="neither sigma nor strength"):
+    with pytest.raises(ValueError, match="neither sigma nor relaxation"):
         export(density, tmp_path / "g", (20, 20), sigma=0.1)
     with pytest.raises(ValueError, match="takes denoisers"):
         export(density, tmp_path / "g", (20, 20), kind="sample")

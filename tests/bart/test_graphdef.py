@@ -1,14 +1,22 @@
 """Operators of torch against their TensorFlow nodes, run by TensorFlow itself."""
 
+import re
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from tfrun import TFGraph
 from torch import nn
 from torch.nn import functional as F
 
+from bart_plugin.graph import translate as translate_module
+from bart_plugin.graph.aten import OPS
 from bart_plugin.graph.graphdef import BATCH, Graph, UntranslatedOperator, Value
+from bart_plugin.graph.protobuf import read_graph
 from bart_plugin.graph.translate import translate
-from tfrun import TFGraph
+from sigpy_priors.priors.module import _pad
 
 
 def _attend(x):
@@ -36,6 +44,17 @@ class _Linear(nn.Module):
         return self.net(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class _Standardised(nn.Conv2d):
+    """A kernel that is computed, but from constants alone."""
+
+    def __init__(self):
+        super().__init__(4, 6, 3, padding=1)
+
+    def forward(self, x):
+        w = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, w / w.std((1, 2, 3), keepdim=True), self.bias)
+
+
 def _windows(x):
     x = x.view(x.shape[0], 4, 3, 4, 4, 4)
     return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, 4, 4, 4)
@@ -51,6 +70,7 @@ MODULES = {
     "conv dilated": lambda: nn.Conv2d(4, 6, 3, padding=2, dilation=2),
     "conv groups": lambda: nn.Conv2d(4, 6, 3, padding=1, groups=2),
     "conv even": lambda: nn.Conv2d(4, 4, (4, 2), padding=(1, 3)),
+    "conv of standardised weights": _Standardised,
     "transposed": lambda: nn.ConvTranspose2d(4, 6, 2, stride=2),
     "transposed 4": lambda: nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1),
     "transposed 3": lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, output_padding=1),
@@ -157,3 +177,31 @@ def test_value_dependent_network_is_refused():
 
     with pytest.raises(UntranslatedOperator, match="looks at the values"):
         _graph(function, (1, 4, 8, 8), False)
+
+
+def test_padding_by_indices_is_computed_at_export(tmp_path):
+    """No node where there is nothing to pad, else one gather for each axis."""
+
+    def operators(shape):
+        (tmp_path / "g.pb").write_bytes(_graph(lambda x: _pad(x, 4) * 2, shape, False))
+        return Counter(op for op, _ in read_graph(tmp_path / "g.pb").values())
+
+    assert operators((1, 2, 8, 12)) == Counter(
+        Placeholder=1, Const=1, Mul=1, Identity=1
+    )
+    padded = operators((1, 2, 7, 9))
+    assert padded["GatherV2"] == 2
+    assert not {"Minimum", "Range", "Cast"} & set(padded)
+
+
+def test_handlers_are_named_after_operators():
+    for handler in OPS.values():
+        operator = handler.__name__.removeprefix("aten_")
+        assert handler.__name__ == f"aten_{operator}"
+        assert any(operator == name.lstrip("_") for name in OPS), operator
+
+
+def test_graphs_know_no_prior():
+    folder = Path(translate_module.__file__).parent
+    for file in folder.glob("*.py"):
+        assert not re.search(r"^\s*(from|import) sigpy", file.read_text(), re.M), file

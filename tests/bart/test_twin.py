@@ -34,7 +34,7 @@ def test_compare_priors(bart100, tiny_prior_file, tmp_path, monkeypatch):
 def test_export_command(tiny_prior_file, tmp_path, capsys):
     target = tmp_path / "graph" / "brain"
     command = ["export", "bart", str(tiny_prior_file), str(target), "--shape", "40,36"]
-    assert cli([*command, "--sigma", "0.05", "--denoiser-strength", "0.5"]) == 0
+    assert cli([*command, "--sigma", "0.05", "--relaxation", "0.5"]) == 0
     assert target.with_suffix(".pb").exists()
     assert f"-R TF:{{{target}}}:0.11" in capsys.readouterr().out
     assert cli([*command, "--kind", "nlinv", "--sigma", "99"]) == 2

@@ -69,9 +69,7 @@ class TFGraph:
         return t
 
     def _array(self, t):
-        shape = tuple(
-            self.c.TF_Dim(t, i) for i in range(self.c.TF_NumDims(t))
-        )
+        shape = tuple(self.c.TF_Dim(t, i) for i in range(self.c.TF_NumDims(t)))
         out = np.empty(shape, _NUMPY[self.c.TF_TensorType(t)])
         ctypes.memmove(out.ctypes.data, self.c.TF_TensorData(t), out.nbytes)
         return out

@@ -56,7 +56,7 @@ def warm_starts(case, prior, bart):
     for sigma in annealed(usual.first, usual.last, 5):
         x = bart_plugin.pics(
             case.y, case.mps, prior, sigma=sigma, max_iter=6, warm_start=x, bart=bart,
-            strength=min(1, usual.strength / sigma), algorithm="fista",
+            relaxation=min(1, usual.relaxation / sigma), algorithm="fista",
         )  # fmt: skip
     return x
 
@@ -78,13 +78,13 @@ class OwnLevel(torch.nn.Module):
         return self.denoiser(x, (self.factor * detail).clamp(0.005, 0.3))
 
 
-def own_level(case, prior, bart, factor, strength):
+def own_level(case, prior, bart, factor, relaxation):
     """``pics`` with a graph that estimates its noise level itself."""
     shape = image_shape(case.reference.shape)
     module = OwnLevel(prior.module(), factor)
     with tempfile.TemporaryDirectory() as work:
         graph = Path(work) / "own.pb"
-        one = np.float32([0.01]), np.float32([strength])
+        one = np.float32([0.01]), np.float32([relaxation])
         graph.write_bytes(prox_graph(module, shape, *one))
         return bart_plugin.pics(
             case.y, case.mps, prior, graph=graph, algorithm="fista", bart=bart
@@ -102,9 +102,9 @@ def ways(case, prior, bart):
     yield "FISTA, counted", pics(algorithm="fista")
     yield "FISTA, counted, without momentum", pics(algorithm="ist")
     levels, _ = Fista().schedule(prior)
-    yield "FISTA, counted, strength 1", pics(algorithm="fista", sigma=levels)
+    yield "FISTA, counted, relaxation 1", pics(algorithm="fista", sigma=levels)
     yield "FISTA, one level 0.01", pics(algorithm="fista", sigma=0.01)
-    yield "FISTA, level from the image, strength 0.6", lambda: (
+    yield "FISTA, level from the image, relaxation 0.6", lambda: (
         own_level(case, prior, bart, 1.0, 0.6)
     )
     yield "FISTA, 5 calls with -W", lambda: warm_starts(case, prior, bart)
