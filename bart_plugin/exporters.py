@@ -55,7 +55,7 @@ class GraphSpec:
     """What a graph is to be, besides the prior: arguments of :func:`export`.
 
     Raises:
-        ValueError: if sizes, peak or kind are none.
+        ValueError: if the kind is unknown, or a size or the peak is out of range.
     """
 
     shape: tuple[int, ...]
@@ -248,7 +248,7 @@ def _loss(prior: DensityPrior, module: nn.Module, path: Path, spec: GraphSpec) -
 def _sampler(prior: Prior, module: nn.Module, path: Path, spec: GraphSpec) -> _Made:
     if not isinstance(prior, DenoiserPrior):
         raise ValueError("bart sample takes denoisers, and this is a density.")
-    if spec.sigma is not None or (spec.slices, spec.maps) != (1, 1):
+    if (spec.sigma, spec.relaxation, spec.slices, spec.maps) != (None, None, 1, 1):
         raise ValueError("bart sample sets sigma itself, and takes one slice.")
     size = spec.image_shape()[-3:-1]
     posterior = "--posterior kspace=kspace,sens=maps samples"
