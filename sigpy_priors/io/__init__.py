@@ -5,6 +5,7 @@ its own.
 """
 
 from importlib import import_module
+from typing import Any
 
 _NAMES = {
     "open_kspace": "slices",
@@ -21,7 +22,7 @@ _NAMES = {
 __all__ = [*_NAMES]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

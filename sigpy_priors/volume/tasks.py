@@ -10,7 +10,7 @@ from sigpy_priors.app.recon import PriorRecon
 from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.slices import Source
-from sigpy_priors.priors.base import Prior
+from sigpy_priors.priors.base import DenoiserPrior, Prior
 from sigpy_priors.volume.run import Job
 
 __all__ = ["recon", "sample"]
@@ -113,7 +113,7 @@ def _recon(
 
 
 def _sample(
-    prior: Prior,
+    prior: DenoiserPrior,
     i: int,
     y: Array,
     mps: Array,

@@ -109,5 +109,7 @@ def compute_slice(
         error = unwrap(e)
         if isinstance(error, ValueError):
             raise ValueError(f"{name}, slice {i}: {error}") from e
-        error.add_note(f"{name}, slice {i}")
-        raise error from error.__cause__
+    # Not within the except block: its wrapper would become the error's context,
+    # and a circle of the two cannot be pickled for a cluster.
+    error.add_note(f"{name}, slice {i}")
+    raise error

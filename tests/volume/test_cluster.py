@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import worker_log
 
+from sigpy_priors import volume
+from sigpy_priors.backend.errors import describe
 from sigpy_priors.cli import main
 from sigpy_priors.data.example import undersample
 from sigpy_priors.volume import cluster
+from sigpy_priors.volume.run import Job
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -195,6 +198,31 @@ def test_recon_and_sample_are_those_of_the_serial_run(
         np.testing.assert_array_equal(there, here)
 
 
+def test_a_job_with_a_prior_of_its_own_on_a_client(client, small_volume, smooth_prior):
+    """The prior travels with the slices, and the client stays connected."""
+    y, mps = small_volume
+    job = volume.recon(y, smooth_prior, mps, noise_std=0.01)
+    here = dict(job.run(show_pbar=False))
+    there = dict(job.run(scheduler=client, show_pbar=False))
+    assert sorted(there) == [0, 1, 2]
+    for i in range(3):
+        np.testing.assert_allclose(there[i], here[i], atol=1e-5)
+    assert client.status == "running"
+
+
+def _runs_out(prior, i, y, mps, **options):
+    raise RuntimeError("Exceptions from <Sense Linop>.") from MemoryError("24 GB")
+
+
+def test_what_happened_on_a_worker_is_told(client, small_volume, smooth_prior):
+    """Pickled errors lose their cause; which slice it was is told all the same."""
+    y, mps = small_volume
+    job = Job(y, _runs_out, smooth_prior, mps, slices=slice(1, 2))
+    with pytest.raises(MemoryError, match="24 GB") as e:
+        list(job.run(scheduler=client, show_pbar=False))
+    assert describe(e.value) == "kspace, slice 1: out of memory (24 GB)"
+
+
 def test_dashboard_shows_the_slices(client):
     link = client.dashboard_link.replace("/status", "/individual-task-stream")
     with urllib.request.urlopen(link, timeout=20) as answer:
@@ -269,6 +297,6 @@ def test_what_cannot_be_connected(monkeypatch, scan, capsys):
         assert main(line.split()) == 2
     assert "127.0.0.1:1" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ValueError, match=r"sigpy-priors\[cluster\]"):
+    with pytest.raises(ImportError, match=r"sigpy-priors\[cluster\]"):
         with cluster.connect("local"):
             pass
