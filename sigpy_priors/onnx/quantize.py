@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from sigpy_priors.priors.module import add_noise
+from sigpy_priors.show.metrics import psnr_of_mse
 
 __all__ = ["to_half", "to_int8", "loss", "noisy_example", "LEVELS"]
 
@@ -56,7 +57,7 @@ def loss(model, smaller, sigma_range):
         noisy, clean = noisy_example(sigma)
         feeds = {"x": noisy, "sigma": np.array([sigma], np.float32)}
         errors = [np.mean((s.run(None, feeds)[0] - clean) ** 2) for s in sessions]
-        lost[sigma] = float(10 * np.log10(errors[1] / errors[0]))
+        lost[sigma] = psnr_of_mse(errors[0]) - psnr_of_mse(errors[1])
     return lost
 
 

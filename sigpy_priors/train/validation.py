@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from sigpy_priors.priors.module import ChannelDenoiser, add_noise
+from sigpy_priors.show.metrics import psnr_of_mse
 from sigpy_priors.train.augment import complex_crop
 from sigpy_priors.train.datasets import open_slices
 
@@ -67,7 +68,7 @@ def denoising_psnr(net, clean, noise, sigmas=SIGMAS):
                 s = torch.full((1,), sigma, device=device)
                 out = ChannelDenoiser(net)(add_noise(x, n, s), s)
                 mse = (out - x).square().sum(dim=1).mean()
-                psnr.append(-10 * torch.log10(mse).item())
+                psnr.append(psnr_of_mse(mse.item()))
             table[sigma] = float(np.mean(psnr))
     return table
 
