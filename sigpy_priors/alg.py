@@ -1,10 +1,15 @@
 """Iterative algorithms of learned priors. They take plain callables."""
 
+from __future__ import annotations
+
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 
 import sigpy as sp
 from sigpy.alg import Alg
+
+from sigpy_priors.backend.arrays import Array
 
 __all__ = ["HalfQuadraticSplitting", "LBFGS"]
 
@@ -17,26 +22,32 @@ class HalfQuadraticSplitting(Alg):
 
     .. math::
         z_k &= \text{prox}_{g / \rho_k}(x_{k-1} + u_{k-1}) \\
-        u_k &= u_{k-1} + x_{k-1} - z_k \\
+        u_k &= u_{k-1} + \gamma x_{k-1} + (1 - \gamma) z_k - z_k \\
         x_k &= \text{prox}_{f / \rho_k}(z_k - u_k)
 
     A small :math:`\rho` lets the prior smooth coarsely, whatever has aliased;
     a large one leaves the details to it. Without the multiplier u, the plain
     method of the references, x and z agree only for :math:`\rho \to \infty`;
     with it, their common limit is the minimiser for any last :math:`\rho`
-    (with a constant one this is ADMM).
+    (with a constant one this is ADMM). :math:`\gamma` over-relaxes.
 
     Args:
         proxf (function): maps (alpha, z, x) to prox of alpha f at z; x is a
             start for iterative ones.
         proxg (function): maps (alpha, x) to prox of alpha g at x.
         x (array): initial image, overwritten.
-        rhos (sequence of float): coupling of each iteration.
+        rhos (sequence of float or function): coupling of each iteration; or a
+            function of its number and of the norm by which x has just changed
+            (None at first), which gives it, or None to end.
+        max_iter (int or None): most iterations; None for the sequence's length.
+        relax (float): :math:`\gamma`, in [1, 2).
 
     Attributes:
         x (array): solution, the side of the data.
         z (array): its copy, the side of the prior.
         resid (float): norm of x - z.
+        change (float): norm by which x changed in the last iteration.
+        rhos (list of float): couplings so far.
 
     References:
         Geman, D., & Yang, C. (1995). Nonlinear image recovery with
@@ -46,32 +57,59 @@ class HalfQuadraticSplitting(Alg):
         denoiser prior. IEEE TPAMI, 44(10). Algorithm 1.
 
         Boyd, S., et al. (2011). Distributed optimization and statistical
-        learning via ADMM. Section 3.4.1 (scaling u when rho changes).
+        learning via ADMM. Sections 3.4.1 (scaling u when rho changes) and
+        3.4.3 (over-relaxation).
     """
 
-    def __init__(self, proxf, proxg, x, rhos):
-        rhos = [float(r) for r in rhos]
-        if not rhos or not all(0 < r < math.inf for r in rhos):
-            raise ValueError(f"rhos must be numbers > 0, one per iteration, got {rhos}.")
-        self.proxf = proxf
-        self.proxg = proxg
+    def __init__(
+        self,
+        proxf: Callable,
+        proxg: Callable,
+        x: Array,
+        rhos: Sequence[float] | Callable[[int, float | None], float | None],
+        max_iter: int | None = None,
+        relax: float = 1.0,
+    ) -> None:
+        if not callable(rhos):
+            given = [float(r) for r in rhos]
+            if not given or not all(0 < r < math.inf for r in given):
+                raise ValueError(
+                    f"rhos must be numbers > 0, one per iteration, got {given}."
+                )
+            max_iter = max_iter or len(given)
+            self._next = lambda k, change: given[k] if k < len(given) else None
+        else:
+            self._next = rhos
+        if max_iter is None or max_iter < 1:
+            raise ValueError(f"max_iter must be at least 1, got {max_iter}.")
+        if not 1 <= relax < 2:
+            raise ValueError(f"relax must be in [1, 2), got {relax}.")
+        self.proxf, self.proxg, self.relax = proxf, proxg, relax
         self.x = x
         self.z = x.copy()
         self.u = x * 0
-        self.rhos = rhos
-        self.resid = math.inf
-        super().__init__(len(rhos))
+        self.rhos: list[float] = []
+        self.resid = self.change = math.inf
+        self._rho = self._next(0, None)
+        super().__init__(max_iter)
 
-    def _update(self):
+    def _update(self) -> None:
         xp = sp.get_array_module(self.x)
-        rho = self.rhos[self.iter]
-        if self.iter:
+        rho = self._rho
+        if self.rhos:
             # u is the multiplier divided by rho.
-            self.u *= self.rhos[self.iter - 1] / rho
+            self.u *= self.rhos[-1] / rho
+        self.rhos.append(rho)
         self.z = self.proxg(1 / rho, self.x + self.u)
-        self.u += self.x - self.z
-        sp.copyto(self.x, self.proxf(1 / rho, self.z - self.u, self.x))
+        self.u += self.relax * (self.x - self.z)
+        x = self.proxf(1 / rho, self.z - self.u, self.x)
+        self.change = float(xp.linalg.norm(x - self.x))
+        sp.copyto(self.x, x)
         self.resid = float(xp.linalg.norm(self.x - self.z))
+        self._rho = self._next(len(self.rhos), self.change)
+
+    def _done(self) -> bool:
+        return self._rho is None or super()._done()
 
 
 # Armijo's fraction of the expected decrease; halvings of a step before the
@@ -106,7 +144,9 @@ class LBFGS(Alg):
         7.4, 7.5 and 3.1.
     """
 
-    def __init__(self, f, x, max_iter=30, memory=8, tol=0):
+    def __init__(
+        self, f: Callable, x: Array, max_iter: int = 30, memory: int = 8, tol: float = 0
+    ) -> None:
         self.f, self.x, self.tol = f, x, tol
         self.pairs = deque(maxlen=memory)
         self.stuck = False
@@ -114,7 +154,7 @@ class LBFGS(Alg):
         self.objective, self.grad = f(x)
         super().__init__(max_iter)
 
-    def _direction(self):
+    def _direction(self) -> Array:
         """Two loops over the remembered pairs (s, y), y = H^-1 s."""
         xp = sp.get_array_module(self.x)
         d = -self.grad

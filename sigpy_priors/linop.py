@@ -5,19 +5,7 @@ from sigpy.mri.linop import Sense
 
 from sigpy_priors.backend import memory
 
-__all__ = ["HalvingSense", "SenseNormal", "sampling_mask"]
-
-
-def sampling_mask(y):
-    """Where Cartesian k-space was sampled: where any coil differs from zero.
-
-    Args:
-        y (array): k-space (coils, ...).
-
-    Returns:
-        array: ones and zeros, shape (...), in the real precision of ``y``.
-    """
-    return (sp.rss(y, axes=(0,)) > 0).astype(y.real.dtype)
+__all__ = ["HalvingSense", "SenseNormal"]
 
 
 def _fft_module(xp):
@@ -27,6 +15,14 @@ def _fft_module(xp):
 
         return scipy.fft
     return xp.fft
+
+
+def _varies(xp, weights, axis):
+    """Whether weights change along an axis of more than one element."""
+    if weights.shape[axis] == 1:
+        return False
+    first = xp.take(weights, xp.asarray([0]), axis)
+    return bool((weights != first).any())
 
 
 def _coils_at_once(coil_batch_size, mps):
@@ -107,7 +103,8 @@ class SenseNormal(sp.linop.Linop):
 
     The same as ``sigpy.mri.linop.Sense(mps, weights=weights).N``. There every
     application shifts all coil images four times; shifting maps and weights
-    once instead makes it about three times faster on a CPU.
+    once instead makes it about three times faster on a CPU, and leaving out the
+    transforms along a fully sampled readout faster again.
 
     Args:
         mps (array): sensitivity maps (coils, ...).
@@ -123,14 +120,22 @@ class SenseNormal(sp.linop.Linop):
 
     def __init__(self, mps, weights=None, coil_batch_size=None, comm=None):
         xp = sp.get_array_module(mps)
-        self.axes = tuple(range(1 - mps.ndim, 0))
-        self.mps = xp.fft.ifftshift(mps, axes=self.axes)
+        axes = tuple(range(1 - mps.ndim, 0))
         if weights is None:
             weights = 1.0
         weights = xp.asarray(weights)
         real = weights.real.astype(mps.real.dtype)
-        # Axes of length one broadcast; shifting leaves them as they are.
         full = real.reshape((1,) * (mps.ndim - real.ndim) + real.shape)
+        # Along an axis in which they do not change, a readout, the transforms there
+        # and back are nothing.
+        self.axes = tuple(a for a in axes if _varies(xp, full, a))
+        full = full[tuple(
+            slice(None) if k - mps.ndim in self.axes or k == 0 else slice(1)
+            for k in range(mps.ndim)
+        )]  # fmt: skip
+        self.mps = xp.fft.ifftshift(mps, axes=self.axes)
+        self.conj = self.mps.conj()
+        # Axes of length one broadcast; shifting leaves them as they are.
         self.weights = xp.fft.ifftshift(full, axes=self.axes)
         self.batch = _coils_at_once(coil_batch_size, mps)
         self.comm = comm
@@ -138,26 +143,29 @@ class SenseNormal(sp.linop.Linop):
 
     def _apply(self, input):
         xp = sp.get_array_module(input)
-        x = xp.fft.ifftshift(input)
+        x = xp.fft.ifftshift(input, axes=self.axes)
         weights = xp.broadcast_to(self.weights, (len(self.mps), *self.weights.shape[1:]))
         parts, self.batch = memory.in_chunks(
-            lambda mps, w: self._apply_coils(mps, w, x),
-            (self.mps, weights),
+            lambda mps, conj, w: self._apply_coils(mps, conj, w, x),
+            (self.mps, self.conj, weights),
             self.batch,
         )
-        out = xp.fft.fftshift(sum(parts)).astype(input.dtype, copy=False)
+        out = xp.fft.fftshift(sum(parts), axes=self.axes).astype(input.dtype, copy=False)
         if self.comm is not None:
             self.comm.allreduce(out)
         return out
 
-    def _apply_coils(self, mps, weights, x):
+    def _apply_coils(self, mps, conj, weights, x):
         xp = sp.get_array_module(x)
         fft = _fft_module(xp)
         inplace = {"overwrite_x": True} if fft is not xp.fft else {}
-        ksp = fft.fftn(mps * x, axes=self.axes, **inplace)
-        ksp *= weights
-        img = fft.ifftn(ksp, axes=self.axes, **inplace)
-        return xp.einsum("c...,c...->...", mps.conj(), img)
+        img = mps * x
+        if self.axes:
+            img = fft.fftn(img, axes=self.axes, **inplace)
+        img *= weights
+        if self.axes:
+            img = fft.ifftn(img, axes=self.axes, **inplace)
+        return xp.einsum("c...,c...->...", conj, img)
 
     def _adjoint_linop(self):
         return self

@@ -1,45 +1,34 @@
-"""Applications: reconstruction with a learned prior. They only assemble."""
+"""Reconstruction with a learned prior. The app only assembles."""
+
+from __future__ import annotations
 
 import math
-from functools import partial
+import warnings
+from typing import Any
 
 import numpy as np
 import sigpy as sp
 
 from sigpy_priors.alg import LBFGS, HalfQuadraticSplitting
-from sigpy_priors.scan.checks import check_data
-from sigpy_priors.scan.noise import estimate_scale
-from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, check_kind
-from sigpy_priors.scan.problem import sense_problem
+from sigpy_priors.app import solvers
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 from sigpy_priors.prox import DenoiserReg, LogPriorReg
+from sigpy_priors.scan.noise import estimate_scale
+from sigpy_priors.scan.problem import Problem
+from sigpy_priors.scan.sense import sense_problem
 
 __all__ = ["PriorRecon"]
 
-# Solvers and their default iterations.
-_MAX_ITER = {
-    "hqs": 8,
-    "LBFGS": 40,
-    "GradientMethod": 50,
-    "ADMM": 30,
-    "PrimalDualHybridGradient": 100,
-}
-# What these need: ADMM and PDHG take a prox at its word, and a gradient step of a
-# density is none.
-_NEEDS = {
-    "hqs": DenoiserPrior,
-    "LBFGS": DensityPrior,
-    "ADMM": DenoiserPrior,
-    "PrimalDualHybridGradient": DenoiserPrior,
-}
-# Annealing starts at this noise level, relative to the image's scale, and ends
-# at this multiple of the one at which prior and data have their nominal weights:
-# what the data leave open is more than their noise.
-_SIGMA_FIRST = 0.3
-_SIGMA_LAST = 3.0
-_SIGMA_ADMM = 0.1
-# With a density: steps that change less than this are not worth their pass.
-_TOL = 1e-3
-_CG_ITER = 8
+# Noiseless data still need a finite weight.
+_SIGMA_FLOOR = 1e-4
+# Relative to the statistically right strength, these are hardly meant.
+_LAMDA_RANGE = 0.02, 50
+# What SigPy's app takes and its solvers use here; others would be ignored.
+_SIGPY = (
+    "accelerate", "alpha", "leave_pbar", "max_cg_iter", "max_power_iter", "rho",
+    "save_objective_values", "sigma", "tau", "tol",
+)  # fmt: skip
 
 
 class PriorRecon(sp.app.LinearLeastSquares):
@@ -55,36 +44,48 @@ class PriorRecon(sp.app.LinearLeastSquares):
     level :math:`\sigma_y` and the scale of the image are estimated from the
     data; c is the prior's own ``strength``, 1 for an exact prior. With
     :math:`\lambda = 1` this is the maximum of the posterior, so that nothing
-    needs tuning.
+    needs tuning. Multiplying k-space, maps or weights by a constant changes
+    nothing but the image's units. Where the maps are zero the data say nothing,
+    and the image is zero.
+
+    :meth:`of` takes a :class:`sigpy_priors.scan.problem.Problem`,
+    :meth:`from_linop` any SigPy operator.
 
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
-        mps (array): sensitivity maps (coils, H, W).
+        mps (array): sensitivity maps (coils, H, W), in any units.
         prior (DenoiserPrior or DensityPrior): learned prior.
         lamda (float or None): strength of the prior relative to the
             statistically right one; None is 1.
-        weights (float or array): weights for data consistency.
-        coord (None or array): coordinates.
+        weights (float or array): relative precisions of the data, such as a
+            density compensation.
+        coord (None or array): coordinates, in 1 / field of view.
         noise_std (float or None): standard deviation of the complex noise of
             ``y``; None estimates it.
-        solver (str or None): "hqs" for annealed half-quadratic splitting,
-            the default with a denoiser; "LBFGS", which needs a density and
-            is the default with it; or one of
+        solver (str, Solver or None): "hqs" for annealed half-quadratic
+            splitting, the default with a denoiser; "LBFGS", which needs a
+            density and is the default with it; or one of
             :class:`sigpy.app.LinearLeastSquares`: "GradientMethod", or, with
-            a denoiser, "ADMM" or "PrimalDualHybridGradient".
-        max_iter (int or None): iterations; None for the solver's default.
+            a denoiser, "ADMM" or "PrimalDualHybridGradient". Their numbers
+            are those of :mod:`sigpy_priors.app.solvers`.
+        max_iter (int or None): iterations; None for as many as it takes.
         device (Device): device to perform reconstruction.
         coil_batch_size (int): batch size to process coils.
             Only affects memory usage.
         comm (Communicator): communicator for distributed computing.
         show_pbar (bool): toggle progress bar.
         transp_nufft (bool): as in SigPy.
+        noise (array or None): covariance, deviations or a noise scan of the
+            coils (:func:`sigpy_priors.scan.sense.sense_problem`).
+        three_d (bool): k-space is three-dimensional, (coils, D, H, W).
         **kwargs: other arguments of :class:`sigpy.app.LinearLeastSquares`.
 
     Attributes:
+        problem (Problem): operator, data and noise.
         noise_std (float): noise level in use, in the units of ``y``.
         scale (float): magnitude that the prior sees as 1.
-        sigmas (array): annealed noise levels of "hqs", relative to the scale.
+        sigmas (array): noise levels of "hqs" so far, relative to the scale.
+        converged (bool): whether the image had ceased to change.
         objective_values (list): with ``save_objective_values``: the objective
             above for a prior that has a density, else its data term.
         prior_values (list): the prior's part of it, zero without a density.
@@ -92,6 +93,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
     Raises:
         ValueError: if data and maps are not finite, are zero or do not fit
             each other, or a parameter is out of range.
+        FloatingPointError: if the image is not finite.
 
     References:
         Zhang, K., Li, Y., Zuo, W., Zhang, L., Van Gool, L., & Timofte, R.
@@ -101,129 +103,228 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
     def __init__(
         self,
-        y,
-        mps,
-        prior,
-        lamda=None,
-        weights=None,
-        coord=None,
-        noise_std=None,
-        solver=None,
-        max_iter=None,
-        device=sp.cpu_device,
-        coil_batch_size=None,
-        comm=None,
-        show_pbar=True,
-        transp_nufft=False,
-        **kwargs,
-    ):
-        check_kind(prior)
-        check_data(y, mps, coord)
-        if not sp.get_array_module(y).any(y):
-            raise ValueError("y: all values are zero, nothing to reconstruct.")
-        lamda = 1.0 if lamda is None else lamda
-        if not 0 < lamda < math.inf:
-            raise ValueError(f"lamda must be > 0 and finite, got {lamda}.")
-        denoises = isinstance(prior, DenoiserPrior)
-        solver = solver or ("hqs" if denoises else "LBFGS")
-        if solver not in _MAX_ITER:
-            raise ValueError(
-                f"solver must be one of {', '.join(_MAX_ITER)}, got {solver!r}."
-            )
-        fit = [s for s in _MAX_ITER if isinstance(prior, _NEEDS.get(s, object))]
-        if solver not in fit:
-            raise ValueError(
-                f"solver {solver!r} needs a {_NEEDS[solver].__name__}, got {prior!r}; "
-                f"choose {' or '.join(fit)}."
-            )
-        if max_iter is not None and max_iter < 1:
-            raise ValueError(f"max_iter must be at least 1, got {max_iter}.")
-
-        self.problem = sense_problem(
-            y, mps, weights, coord, noise_std, device, coil_batch_size, comm,
-            transp_nufft,
+        y: Array,
+        mps: Array,
+        prior: Prior,
+        lamda: float | None = None,
+        weights: Array | float | None = None,
+        coord: Array | None = None,
+        noise_std: float | None = None,
+        solver: str | solvers.Solver | None = None,
+        max_iter: int | None = None,
+        device: Any = sp.cpu_device,
+        coil_batch_size: int | None = None,
+        comm: Any = None,
+        show_pbar: bool = True,
+        transp_nufft: bool = False,
+        noise: Array | None = None,
+        three_d: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        options = _checked(prior, lamda, solver, max_iter, kwargs)
+        problem = sense_problem(
+            y, mps, weights, coord, noise_std, noise, device, coil_batch_size, comm,
+            transp_nufft, three_d,
         )  # fmt: skip
-        self.prior = prior
-        self.noise_std = self.problem.noise_std
-        x = self.problem.first_image()
+        self._assemble(problem, prior, *options, show_pbar, kwargs)
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        prior: Prior,
+        lamda: float | None = None,
+        solver: str | solvers.Solver | None = None,
+        max_iter: int | None = None,
+        show_pbar: bool = True,
+        **kwargs: Any,
+    ) -> PriorRecon:
+        """Reconstruct any inverse problem.
+
+        Args:
+            problem (Problem): operator, data and noise.
+            prior, lamda, solver, max_iter, show_pbar, **kwargs: as of the class.
+
+        Returns:
+            PriorRecon: the app.
+        """
+        options = _checked(prior, lamda, solver, max_iter, kwargs)
+        app = cls.__new__(cls)
+        app._assemble(problem, prior, *options, show_pbar, kwargs)
+        return app
+
+    @classmethod
+    def from_linop(
+        cls,
+        A: sp.linop.Linop,
+        y: Array,
+        prior: Prior,
+        noise_std: float,
+        **kwargs: Any,
+    ) -> PriorRecon:
+        """Reconstruct with any SigPy operator, such as SMS or a field map's.
+
+        Args:
+            A (Linop): from images (..., H, W); the prior sees each (H, W).
+            y (array): data, of the operator's output shape.
+            prior (Prior): learned prior.
+            noise_std (float): standard deviation of the complex noise of ``y``.
+            **kwargs: of :meth:`of`.
+
+        Returns:
+            PriorRecon: the app.
+        """
+        return cls.of(Problem(A, y, noise_std), prior, **kwargs)
+
+    def _assemble(
+        self,
+        problem: Problem,
+        prior: Prior,
+        lamda: float,
+        solver: solvers.Solver,
+        max_iter: int | None,
+        show_pbar: bool,
+        kwargs: dict,
+    ) -> None:
+        if len(problem.shape) < prior.event_ndim:
+            raise ValueError(
+                f"{prior!r} is of images with {prior.event_ndim} axes, got an operator "
+                f"from {problem.shape}."
+            )
+        xp = sp.get_array_module(problem.y)
+        if not xp.any(problem.y):
+            raise ValueError("y: all values are zero, nothing to reconstruct.")
+        self.problem, self.prior, self.settings = problem, prior, solver
+        self.noise_std, self.comm = problem.noise_std, problem.comm
+        self.prior_values: list[float] = []
+        self.converged = False
+        x = problem.first_image()
         self.scale = estimate_scale(x)
-        # Noiseless data still need a finite weight.
-        sigma = max(self.noise_std / self.scale, 1e-4)
+        unit = problem.gain * self.scale  # of the data, for an image of 1
+        sigma = max(self.noise_std / unit, _SIGMA_FLOOR)
+        denoises = isinstance(prior, DenoiserPrior)
         if denoises:
             sigma = max(sigma, prior.sigma_range[0])
-        lamda *= prior.strength * (sigma * self.scale) ** 2 / 2
-        if solver == "ADMM":
-            # Couple at the noise level where the prior tells most.
-            kwargs.setdefault("rho", 2 * lamda / (_SIGMA_ADMM * self.scale) ** 2)
-
+        lamda *= prior.strength * (sigma * unit) ** 2 / 2
+        if isinstance(solver, solvers.SigpySolver) and solver.name == "ADMM":
+            kwargs.setdefault("rho", 2 * lamda / (solver.coupling * self.scale) ** 2)
         prox = DenoiserReg if denoises else LogPriorReg
-        self.comm = comm
-        self.prior_values = []
+        self._limit = max_iter
         super().__init__(
-            self.problem.A,
-            self.problem.y,
+            problem.A,
+            problem.y,
             x=x,
             proxg=prox(x.shape, prior, lamda, scale=self.scale),
             g=self._prior_value,
-            solver=solver,
-            max_iter=max_iter or _MAX_ITER[solver],
-            show_pbar=show_pbar and (comm is None or comm.rank == 0),
+            solver=solver.name,
+            max_iter=max_iter or solver.max_iter,
+            show_pbar=show_pbar and (self.comm is None or self.comm.rank == 0),
             **kwargs,
         )
 
-    def _prior_value(self, x):
+    def _prior_value(self, x: Array) -> float:
         r""":math:`-\lambda \log p(x / s)`; SigPy asks once for every objective."""
         value = 0.0
         if self.solver == "LBFGS":  # which has been there, so the network need not
-            value = self.alg.objective - self._data_value(self.A(x) - self.y)
+            value = self.alg.objective - self.problem.value(x)
         elif isinstance(self.prior, DensityPrior):
             value = -self.proxg.lamda * float(self.prior.log_prob(x / self.scale).sum())
         self.prior_values.append(value)
         return value
 
-    def _data_value(self, resid):
-        value = np.array([0.5 * float(sp.get_array_module(resid).linalg.norm(resid)) ** 2])
-        if self.comm is not None:  # every process has some of the coils
-            self.comm.allreduce(value)
-        return float(value[0])
-
-    def _objective_and_grad(self, x):
+    def _objective_and_grad(self, x: Array) -> tuple[float, Array]:
         value, ascent = self.prior.log_prob_and_grad(x / self.scale)
         lamda = self.proxg.lamda
-        resid = self.A(x) - self.y
-        grad = self.A.H(resid) - lamda / self.scale * ascent
-        return self._data_value(resid) - lamda * float(value.sum()), grad
+        grad = self.problem.gradient(x) - lamda / self.scale * ascent
+        return self.problem.value(x) - lamda * float(value.sum()), grad
 
-    def run(self):
+    def run(self) -> Array:
         """Reconstruct.
 
         Returns:
-            array: image (H, W), on ``device``.
+            array: image (H, W), on the device of the problem.
         """
         with sp.get_device(self.x):
-            return super().run()
+            x = super().run()
+            xp = sp.get_array_module(x)
+            if not xp.isfinite(x).all():
+                raise FloatingPointError(
+                    f"the image has {int((~xp.isfinite(x)).sum())} values that are not "
+                    f"finite after {self.alg.iter} iterations of {self.solver}: the "
+                    f"data's numbers are too large or small for {x.dtype}, or the "
+                    f"iteration diverged."
+                )
+            return xp.where(self.problem.support, x, 0)
 
-    def _get_alg(self):
+    @property
+    def sigmas(self) -> np.ndarray:
+        """array: noise levels of "hqs" so far, relative to the scale."""
+        return self._nominal * self.problem.gain / np.sqrt(self.alg.rhos)
+
+    def _get_alg(self) -> None:
         if self.solver == "LBFGS":
             self.alg = LBFGS(
-                self._objective_and_grad, self.x, self.max_iter, tol=_TOL
+                self._objective_and_grad, self.x, self.max_iter, tol=self.settings.tol
             )
-            return
-        if self.solver != "hqs":
-            return super()._get_alg()
-        nominal = math.sqrt(2 * self.proxg.lamda) / self.scale  # where rho = 1
-        last = min(_SIGMA_LAST * nominal, self.prior.sigma_range[1])
-        first = max(_SIGMA_FIRST, last)
-        self.sigmas = np.geomspace(first, last, self.max_iter)
+        elif self.solver == "hqs":
+            self._get_hqs(self.settings)
+        else:
+            super()._get_alg()
+
+    def _get_hqs(self, hqs: solvers.HQS) -> None:
+        gain, pixels = self.problem.gain, math.sqrt(self.x.size)
+        # The level at which the coupling is that of the data, rho = gain^2.
+        self._nominal = math.sqrt(2 * self.proxg.lamda) / (gain * self.scale)
+        levels = hqs.levels(self._nominal, self.prior.sigma_range[1], self._limit)
+
+        def coupling(sigma: float) -> float:
+            return (self._nominal * gain / sigma) ** 2
+
+        def rhos(k: int, change: float | None) -> float | None:
+            if change is not None:
+                change /= pixels * self.scale
+            sigma, self.converged = levels(change)
+            return None if sigma is None else coupling(sigma)
+
+        def proxf(alpha: float, z: Array, x: Array) -> Array:
+            # What is left of an error e in the weakest direction is rho e.
+            sigma = self._nominal * gain * math.sqrt(alpha)
+            b = self.problem.AHy + z / alpha
+            size = float(sp.get_array_module(b).linalg.norm(b)) or 1.0
+            tol = hqs.cg_tol * sigma * self.scale * pixels / (alpha * size)
+            return self.problem.solve(1 / alpha, b, x, hqs.cg_iter, tol)
+
         self.alg = HalfQuadraticSplitting(
-            partial(self.problem.prox, max_iter=_CG_ITER),
-            self.proxg,
-            self.x,
-            (nominal / self.sigmas) ** 2,
+            proxf, self.proxg, self.x, rhos, self.max_iter, hqs.relax
         )
 
-    def _summarize(self):
+    def _summarize(self) -> None:
         # SigPy's ADMM keeps no residual, which its progress bar asks for.
         if not hasattr(self.alg, "resid"):
             self.alg.resid = math.nan
         super()._summarize()
+
+
+def _checked(
+    prior: Any, lamda: Any, solver: Any, max_iter: Any, kwargs: dict
+) -> tuple[float, solvers.Solver, int | None]:
+    """Every argument that is not data, before anything is computed."""
+    check_kind(prior)
+    lamda = 1.0 if lamda is None else lamda
+    if not 0 < lamda < math.inf:
+        raise ValueError(f"lamda must be > 0 and finite, got {lamda}.")
+    if not _LAMDA_RANGE[0] <= lamda <= _LAMDA_RANGE[1]:
+        warnings.warn(
+            f"lamda={lamda:g}: 1 is the statistically right strength of the prior, and "
+            f"this is {lamda:g} times that; a wavelet's lamda is another quantity.",
+            stacklevel=3,
+        )
+    if max_iter is not None and (max_iter < 1 or max_iter != int(max_iter)):
+        raise ValueError(f"max_iter must be a whole number >= 1, got {max_iter}.")
+    if unknown := sorted(set(kwargs) - set(_SIGPY)):
+        raise ValueError(
+            f"{', '.join(unknown)}: not an argument that takes effect here; known "
+            f"beside the named ones are {', '.join(_SIGPY)}."
+        )
+    return float(lamda), solvers.get_solver(solver, prior), max_iter
+

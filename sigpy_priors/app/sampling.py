@@ -1,29 +1,33 @@
 """Posterior sampling as a SigPy App: samples, their mean and uncertainty."""
 
+from __future__ import annotations
+
 import hashlib
 import inspect
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sigpy as sp
 from tqdm.auto import tqdm
 
-from sigpy_priors.backend import arrays
-from sigpy_priors.backend import memory
+from sigpy_priors.backend import arrays, memory
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.posterior import statistics
-from sigpy_priors.priors.base import DenoiserPrior, check_kind
-from sigpy_priors.scan.checks import check_data, check_finite
 from sigpy_priors.posterior.draws import Draws
+from sigpy_priors.posterior.samplers import METHODS, Denoiser, Noise
+from sigpy_priors.priors.base import DenoiserPrior, check_kind
+from sigpy_priors.scan.checks import check_finite
 from sigpy_priors.scan.noise import estimate_scale
-from sigpy_priors.scan.problem import Problem, check_noise_std, sense_problem
-from sigpy_priors.posterior.samplers import METHODS, DataTerm, Denoiser, Noise
+from sigpy_priors.scan.problem import Problem
+from sigpy_priors.scan.sense import sense_problem
 
 __all__ = ["PosteriorSampling"]
 
 # Highest noise level with data, which tell what is coarse, and without.
 _SIGMA_MAX = 5.0
 _SIGMA_MAX_PRIOR = 50.0
-_STEPS_PRIOR = 60
 # Lowest level, relative to that of the data. There samples differ from
 # posterior ones by less than a hundredth of their standard deviation.
 _SIGMA_MIN = 0.2
@@ -33,16 +37,17 @@ _SIGMA_FLOOR = 1e-4
 class PosteriorSampling(sp.app.App):
     r"""Samples of :math:`p(x | y) \propto CN(y; A x, \sigma_y^2 I)\, p(x)`.
 
+    Where the maps are zero the data say nothing, and nothing is claimed: samples
+    are zero there. :meth:`of` takes a
+    :class:`sigpy_priors.scan.problem.Problem`, :meth:`from_linop` any SigPy operator.
+
     Args:
-        y (array): k-space measurements (coils, ...), zero where not sampled;
-            with ``A``, of its output shape.
-        mps (array or None): sensitivity maps (coils, H, W).
+        y (array): k-space measurements (coils, ...), zero where not sampled.
+        mps (array): sensitivity maps (coils, H, W), in any units.
         prior (DenoiserPrior): learned prior.
         num_samples (int): how many to draw.
-        A (Linop or None): instead of ``mps``, any SigPy operator from (H, W);
-            it needs ``noise_std``.
-        weights (array or None): mask or k-space weights, with ``mps``.
-        coord (array or None): coordinates, with ``mps``.
+        weights (float, array or None): relative precisions of the data.
+        coord (array or None): coordinates, in 1 / field of view.
         noise_std (float or None): standard deviation :math:`\sigma_y` of the
             complex noise of ``y``; None estimates it.
         method (str): one of :data:`sigpy_priors.posterior.samplers.METHODS`.
@@ -61,6 +66,9 @@ class PosteriorSampling(sp.app.App):
             are written, and from which an interrupted run goes on.
         device (Device): device to compute on.
         coil_batch_size (int or None): coils at a time.
+        noise (array or None): covariance, deviations or a noise scan of the
+            coils (:func:`sigpy_priors.scan.sense.sense_problem`).
+        three_d (bool): k-space is three-dimensional, (coils, D, H, W).
         show_pbar (bool): toggle progress bar.
         **options: of the method.
 
@@ -84,86 +92,124 @@ class PosteriorSampling(sp.app.App):
 
     def __init__(
         self,
-        y,
-        mps=None,
-        prior=None,
-        num_samples=16,
-        A=None,
-        weights=None,
-        coord=None,
-        noise_std=None,
-        method="mmps",
-        steps=None,
-        sigma_max=None,
-        sigma_min=None,
-        scale=None,
-        seed=0,
-        chunk_size=None,
-        keep_samples=True,
-        checkpoint=None,
-        device=sp.cpu_device,
-        coil_batch_size=None,
-        show_pbar=True,
-        **options,
-    ):
-        _check(y, mps, prior, A, coord, noise_std, method, options)
-        for name, v in (("num_samples", num_samples), ("steps", steps),
-                        ("chunk_size", chunk_size)):
-            if v is not None and v < 1:
-                raise ValueError(f"{name} must be at least 1, got {v}.")
+        y: Array,
+        mps: Array,
+        prior: DenoiserPrior,
+        num_samples: int = 16,
+        weights: Array | float | None = None,
+        coord: Array | None = None,
+        noise_std: float | None = None,
+        device: Any = sp.cpu_device,
+        coil_batch_size: int | None = None,
+        noise: Array | None = None,
+        three_d: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        _check(prior, num_samples, kwargs)
+        problem = sense_problem(
+            y, mps, weights, coord, noise_std, noise, device, coil_batch_size,
+            three_d=three_d,
+        )  # fmt: skip
+        self._assemble(problem, prior, num_samples, **kwargs)
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        prior: DenoiserPrior,
+        num_samples: int = 16,
+        **kwargs: Any,
+    ) -> PosteriorSampling:
+        """Sample for any inverse problem.
+
+        Args:
+            problem (Problem): operator, data and noise.
+            prior, num_samples, **kwargs: as of the class.
+
+        Returns:
+            PosteriorSampling: the app.
+        """
+        _check(prior, num_samples, kwargs)
+        app = cls.__new__(cls)
+        app._assemble(problem, prior, num_samples, **kwargs)
+        return app
+
+    @classmethod
+    def from_linop(
+        cls,
+        A: sp.linop.Linop,
+        y: Array,
+        prior: DenoiserPrior,
+        noise_std: float,
+        **kwargs: Any,
+    ) -> PosteriorSampling:
+        """Sample for any SigPy operator, such as SMS or a field map's.
+
+        Args:
+            A (Linop): from images (..., H, W); the prior sees each (H, W).
+            y (array): data.
+            prior (DenoiserPrior): learned prior.
+            noise_std (float): standard deviation of the complex noise of ``y``.
+            **kwargs: of :meth:`of`.
+
+        Returns:
+            PosteriorSampling: the app.
+        """
+        check_finite("y", y)
+        return cls.of(Problem(A, y, noise_std), prior, **kwargs)
+
+    def _assemble(
+        self,
+        problem: Problem,
+        prior: DenoiserPrior,
+        num_samples: int,
+        method: str = "mmps",
+        steps: int | None = None,
+        sigma_max: float | None = None,
+        sigma_min: float | None = None,
+        scale: float | None = None,
+        seed: int = 0,
+        chunk_size: int | None = None,
+        keep_samples: bool = True,
+        checkpoint: str | Path | None = None,
+        show_pbar: bool = True,
+        **options: Any,
+    ) -> None:
+        if len(problem.shape) < prior.event_ndim:
+            raise ValueError(
+                f"{prior!r} is of images with {prior.event_ndim} axes, got an operator "
+                f"from {problem.shape}."
+            )
         self.prior, self.method, self.seed = prior, method, int(seed)
         self.num_samples, self.options = num_samples, options
-        self.device = sp.Device(device)
-        if A is None:
-            problem = sense_problem(
-                y, mps, weights, coord, noise_std, self.device, coil_batch_size
-            )
-        else:
-            problem = Problem(A, sp.to_device(y, self.device), noise_std)
+        self.device = sp.get_device(problem.y)
         self.noise_std = problem.noise_std
-        self._assemble(problem, scale)
+        self._in_units_of_prior(problem, scale)
         self._schedule(steps, sigma_max, sigma_min)
         self.chunk_size = min(chunk_size or self._fitting(), num_samples)
         self.draws = Draws(keep_samples, checkpoint, self._fingerprint(keep_samples))
         self.draws.load(self.device)
         super().__init__(None, show_pbar=show_pbar)
 
-    @classmethod
-    def from_linop(cls, A, y, prior, noise_std, **kwargs):
-        """Sample for any SigPy operator, such as SMS or a field map's.
-
-        Args:
-            A (Linop): from images (H, W).
-            y (array): data.
-            prior (DenoiserPrior): learned prior.
-            noise_std (float): of the complex noise of ``y``.
-            **kwargs: other arguments of the class.
-
-        Returns:
-            PosteriorSampling: the app.
-        """
-        return cls(y, prior=prior, A=A, noise_std=noise_std, **kwargs)
-
-    def _assemble(self, problem, scale):
-        """Everything in the prior's units: ||A|| = 1, images near 1."""
-        size = problem.largest_eigenvalue()
-        self.informative = bool(size > 0 and (problem.y != 0).any())
-        size = size if size > 0 else 1.0
+    def _in_units_of_prior(self, problem: Problem, scale: float | None) -> None:
+        """||A|| = 1, images near 1."""
+        xp = sp.get_array_module(problem.y)
+        norm = problem.norm
+        self.informative = bool(norm > 0 and xp.any(problem.y))
+        norm = norm or 1.0
         if scale is None:
             scale = 1.0
             if self.informative:
-                scale = estimate_scale(problem.first_image(size))
+                scale = estimate_scale(problem.first_image())
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be > 0 and finite, got {scale}.")
         self.scale = float(scale)
-        norm = math.sqrt(size)
+        # What the data do not see would be invented from the prior alone.
+        self._support = problem.support if self.informative else None
         low = max(self.prior.sigma_range[0], _SIGMA_FLOOR)
+        self.data = problem.in_units_of(self.scale, norm)
         # Noiseless data still need a finite weight.
-        sigma = max(self.noise_std / self.scale / norm, low)
-        self.data = DataTerm(
-            problem.A * (1 / norm), problem.y / (norm * self.scale), sigma,
-            problem.normal * (1 / size),
-        )  # fmt: skip
+        self.data.noise_std = max(self.data.noise_std, low)
 
     def _schedule(self, steps, sigma_max, sigma_min):
         low, high = self.prior.sigma_range
@@ -171,7 +217,7 @@ class PosteriorSampling(sp.app.App):
             top = _SIGMA_MAX if self.informative else _SIGMA_MAX_PRIOR
             sigma_max = min(top, high)
         if sigma_min is None:
-            sigma_min = _SIGMA_MIN * self.data.sigma
+            sigma_min = _SIGMA_MIN * self.data.noise_std
             sigma_min = max(sigma_min, low, _SIGMA_FLOOR)
         if not 0 < sigma_min < sigma_max <= high:
             raise ValueError(
@@ -179,9 +225,10 @@ class PosteriorSampling(sp.app.App):
                 f"got {sigma_min:g} and {sigma_max:g}."
             )
         if steps is None:
-            steps = METHODS[self.method].steps
-            if not self.informative and self.method == "mmps":
-                steps = _STEPS_PRIOR
+            method = METHODS[self.method]
+            steps = method.steps
+            if not self.informative:
+                steps = method.steps_without_data or steps
         self.sigmas = np.geomspace(sigma_max, sigma_min, steps).tolist()
 
     def run(self):
@@ -194,7 +241,7 @@ class PosteriorSampling(sp.app.App):
             array: samples (num_samples, H, W), or their mean with
             ``keep_samples=False``.
         """
-        cost = METHODS[self.method].cost(len(self.sigmas), **self.options)
+        cost = METHODS[self.method].evaluations(len(self.sigmas), **self.options)
         with self.device, tqdm(
             total=self.num_samples * cost,
             initial=len(self.draws) * cost,
@@ -232,7 +279,10 @@ class PosteriorSampling(sp.app.App):
                 **self.options,
             )
             statistics.check_finite(x)
-            return x * self.scale
+            x = x * self.scale
+            if self._support is None:
+                return x
+            return sp.get_array_module(x).where(self._support, x, 0)
 
     def _fitting(self):
         """Samples that fit together: by far the most is what a Jacobian keeps."""
@@ -249,7 +299,7 @@ class PosteriorSampling(sp.app.App):
         sha = hashlib.sha256()
         for a in (self.data.y, self.data.AHy):
             sha.update(np.ascontiguousarray(sp.to_device(a, sp.cpu_device)).tobytes())
-        rest = (self.method, self.sigmas, self.seed, self.data.sigma, self.scale,
+        rest = (self.method, self.sigmas, self.seed, self.data.noise_std, self.scale,
                 keep, sorted(self.options.items()), repr(self.prior))
         sha.update(repr(rest).encode())
         return sha.hexdigest()
@@ -307,35 +357,23 @@ class PosteriorSampling(sp.app.App):
         return self.data.normals / max(self._drawn, 1)
 
 
-def _check(y, mps, prior, A, coord, noise_std, method, options):
-    """Every argument, before anything is computed."""
+def _check(prior: Any, num_samples: int, kwargs: dict) -> None:
+    """Every argument that is not data, before anything is computed."""
     check_kind(prior, DenoiserPrior)
-    if (A is None) == (mps is None):
-        raise ValueError("give either mps or A, and not both.")
-    if A is not None:
-        check_finite("y", y)
-        if len(A.ishape) != 2 or tuple(y.shape) != tuple(A.oshape):
-            raise ValueError(
-                f"A: expected an operator from (H, W) to y's shape {y.shape}, "
-                f"got {tuple(A.ishape)} to {tuple(A.oshape)}."
-            )
-        if noise_std is None:
-            raise ValueError("noise_std is needed for a general operator A.")
-        check_noise_std(noise_std)
-    else:
-        if mps.ndim == 4:
-            raise ValueError(
-                f"mps: got shape {mps.shape}, expected (coils, H, W); a volume is "
-                f"sampled slice by slice with sigpy_priors.volume.sample."
-            )
-        check_data(y, mps, coord)
+    counts = {"num_samples": num_samples}
+    counts |= {k: kwargs.get(k) for k in ("steps", "chunk_size")}
+    for name, v in counts.items():
+        if v is not None and (v < 1 or v != int(v)):
+            raise ValueError(f"{name} must be a whole number >= 1, got {v}.")
+    method = kwargs.get("method", "mmps")
     if method not in METHODS:
         raise ValueError(
             f"method must be one of {', '.join(METHODS)}, got {method!r}."
         )
-    known = list(inspect.signature(METHODS[method].function).parameters)[4:]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
+    of_app = inspect.signature(PosteriorSampling._assemble).parameters
+    of_method = METHODS[method].options
+    if unknown := sorted(set(kwargs) - set(of_app) - set(of_method)):
         raise ValueError(
-            f"{method} has no option {', '.join(unknown)}; it has {', '.join(known)}."
+            f"{method} has no option {', '.join(unknown)}; it has "
+            f"{', '.join(of_method)}."
         )

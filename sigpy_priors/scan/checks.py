@@ -1,56 +1,205 @@
 """What every app asks of its input: one clear error for each misfit."""
 
+from __future__ import annotations
+
+import itertools
+
 import sigpy as sp
 
-__all__ = ["check_finite", "check_data"]
+from sigpy_priors.backend.arrays import Array
+
+__all__ = ["check_array", "check_coord", "check_data", "check_finite", "check_weights"]
+
+# Energy of k-space around another place than the middle, over that around it,
+# beyond which the middle cannot be its centre.
+_OFF_CENTRE = 4.0
 
 
-def check_finite(name, v):
+def check_finite(name: str, v: Array) -> None:
     """Raise a ValueError that counts the NaN and infinite values of an array."""
     bad = v.size - int(sp.get_array_module(v).isfinite(v).sum())
     if bad:
         raise ValueError(f"{name}: {bad} of {v.size} values are NaN or infinite.")
 
 
-def check_data(y, mps, coord=None):
+def check_array(name: str, v: Array, kinds: str = "c") -> Array:
+    """A finite numpy or cupy array of numbers, in this machine's byte order.
+
+    Args:
+        name (str): of the argument, for the message.
+        v (array): what was given.
+        kinds (str): numpy's letters of the types that may be: "c" complex, "f"
+            float, "iu" whole, "b" boolean.
+
+    Returns:
+        array: ``v``, copied only if its bytes are in another order.
+
+    Raises:
+        ValueError: if it is something else, or has NaN or infinite values.
+    """
+    if type(v).__module__.partition(".")[0] not in ("numpy", "cupy", "fake_cupy"):
+        raise ValueError(
+            f"{name}: expected a numpy or cupy array, got {type(v).__module__}."
+            f"{type(v).__name__}; convert it, as for SigPy's own apps."
+        )
+    if v.dtype.kind not in kinds:
+        words = {"c": "complex", "f": "real", "i": "integer", "b": "boolean"}
+        wanted = " or ".join(words[k] for k in kinds if k in words)
+        raise ValueError(f"{name}: expected a {wanted} array, got {v.dtype}.")
+    if not v.dtype.isnative:
+        v = v.astype(v.dtype.newbyteorder("="))
+    check_finite(name, v)
+    return v
+
+
+def check_data(
+    y: Array, mps: Array, coord: Array | None = None, three_d: bool = False
+) -> None:
     """Check that k-space, maps and trajectory are sound and fit each other.
 
     Args:
         y (array): k-space (coils, ...).
-        mps (array): sensitivity maps (coils, H, W) or (coils, D, H, W).
+        mps (array): sensitivity maps (coils, H, W), or (coils, D, H, W) of 3-D
+            k-space.
         coord (array or None): trajectory (..., ndim).
+        three_d (bool): whether k-space is three-dimensional.
 
     Raises:
         ValueError: on NaN or infinite values, real arrays, maps that are all
-            zero, or shapes that do not fit.
+            zero, shapes that do not fit, k-space whose centre is not in the
+            middle, or an axis too many without the word that it is meant.
     """
-    for name, v in (("y", y), ("mps", mps)):
-        if not isinstance(v, sp.get_array_module(v).ndarray):
-            raise ValueError(
-                f"{name}: expected a numpy or cupy array, got {type(v).__module__}."
-                f"{type(v).__name__}; convert it, as for SigPy's own apps."
-            )
-        if not sp.get_array_module(v).iscomplexobj(v):
-            raise ValueError(f"{name}: expected a complex array, got {v.dtype}.")
-        check_finite(name, v)
-    if mps.ndim < 3:
-        raise ValueError(f"mps: expected shape (coils, H, W), got {mps.shape}.")
+    y, mps = check_array("y", y), check_array("mps", mps)
+    ndim = 4 if three_d else 3
+    if mps.ndim != ndim:
+        _wrong_ndim(y, mps, coord, three_d)
     if not sp.get_array_module(mps).any(mps):
         raise ValueError("mps: all values are zero, nothing to reconstruct.")
-    if coord is None:
-        if y.shape != mps.shape:
-            raise ValueError(
-                f"y and mps must have the same shape (coils, H, W), "
-                f"got {y.shape} and {mps.shape}."
-            )
+    if coord is not None:
+        check_coord(coord, y.shape, mps.shape)
         return
-    if coord.shape[-1] != mps.ndim - 1:
+    if y.shape != mps.shape:
         raise ValueError(
-            f"coord: expected {mps.ndim - 1} coordinates per sample, "
+            f"y and mps must have the same shape (coils, H, W), got {y.shape} and "
+            f"{mps.shape}; non-Cartesian k-space needs its coordinates, coord=."
+        )
+    *image, last = mps.shape
+    if 2 * last < min(image) and last <= 64:
+        raise ValueError(
+            f"y and mps: got shape {mps.shape}, expected (coils, H, W): these look like "
+            f"coils in the last axis; np.moveaxis(y, -1, 0) puts them first."
+        )
+    _check_centre(y)
+
+
+def _wrong_ndim(y: Array, mps: Array, coord: Array | None, three_d: bool) -> None:
+    if three_d:
+        raise ValueError(
+            f"mps: expected shape (coils, D, H, W) with three_d=True, got {mps.shape}."
+        )
+    if mps.ndim == 4:
+        raise ValueError(
+            f"mps: got shape {mps.shape}, expected (coils, H, W). Slices are "
+            f"reconstructed one by one, for y, mps in zip(slices, maps), or by "
+            f"sigpy_priors.volume; k-space that is three-dimensional itself, (coils, D, "
+            f"H, W), is told by three_d=True."
+        )
+    raise ValueError(f"mps: expected shape (coils, H, W), got {mps.shape}.")
+
+
+def _check_centre(y: Array) -> None:
+    """Raise where the energy of k-space is around an edge of the array.
+
+    Half of the array in each direction, around the middle or around the edge: of
+    a scan by far the most is around the middle.
+    """
+    xp = sp.get_array_module(y)
+    power = (xp.abs(y / max(float(xp.abs(y).max()), 1e-38)) ** 2).sum(axis=0)
+    if min(power.shape) < 8:
+        return
+    energy = {}
+    for shifted in itertools.product((False, True), repeat=power.ndim):
+        part = power
+        for axis, edge in enumerate(shifted):
+            n = part.shape[axis]
+            part = xp.roll(part, n // 2, axis) if edge else part
+            part = xp.take(part, xp.arange(n // 4, n // 4 + n // 2), axis)
+        energy[shifted] = float(part.sum())
+    middle = energy[(False,) * power.ndim]
+    best = max(energy, key=lambda k: energy[k])
+    if energy[best] > _OFF_CENTRE * middle:
+        axes = tuple(a - power.ndim for a, edge in enumerate(best) if edge)
+        raise ValueError(
+            f"y: the centre of k-space is at the edge of the array, expected it in the "
+            f"middle, as sigpy.fft has it: np.fft.fftshift(y, axes={axes}) puts it "
+            f"there."
+        )
+
+
+def check_coord(coord: Array, y_shape: tuple, mps_shape: tuple) -> Array:
+    """Check coordinates against k-space and maps.
+
+    Args:
+        coord (array): trajectory (..., ndim), in 1 / field of view.
+        y_shape (tuple of int): (coils, samples...).
+        mps_shape (tuple of int): (coils, ...).
+
+    Returns:
+        array: ``coord`` in float.
+
+    Raises:
+        ValueError: if they are not finite, of another shape, in other units or
+            beyond the image's k-space.
+    """
+    coord = check_array("coord", coord, "fiu")
+    size = mps_shape[1:]
+    if coord.ndim < 2 or coord.shape[-1] != len(size):
+        raise ValueError(
+            f"coord: expected {len(size)} coordinates per sample, (..., {len(size)}), "
             f"got shape {coord.shape}."
         )
-    expected = mps.shape[:1] + coord.shape[:-1]
-    if y.shape != expected:
+    expected = mps_shape[:1] + coord.shape[:-1]
+    if y_shape != expected:
         raise ValueError(
-            f"y must have shape (coils, samples...) = {expected}, got {y.shape}."
+            f"y must have shape (coils, samples...) = {expected}, got {y_shape}."
+        )
+    reach = abs(coord).reshape(-1, len(size)).max(axis=0)
+    if float(reach.max()) <= 0.51 and min(size) > 4:
+        raise ValueError(
+            f"coord: expected coordinates in 1 / field of view, from -N/2 to N/2, got "
+            f"at most {float(reach.max()):.3g}: in cycles per pixel? Multiply them by "
+            f"{size}."
+        )
+    for k, (r, n) in enumerate(zip(reach, size)):
+        if float(r) > n / 2 + 1:
+            raise ValueError(
+                f"coord: reaches {float(r):.4g} along axis {k}, expected at most "
+                f"{n / 2:g} for maps of {n} pixels there: give maps of the trajectory's "
+                f"own size, or leave out the samples beyond."
+            )
+    return coord
+
+
+def check_weights(weights: Array | float, y_shape: tuple) -> None:
+    """Check weights of the data.
+
+    Args:
+        weights (array or float): relative precisions.
+        y_shape (tuple of int): of the data that they belong to.
+
+    Raises:
+        ValueError: if they are negative, not finite, all zero, or do not
+            broadcast to the data.
+    """
+    xp = sp.get_array_module(weights)
+    weights = check_array("weights", xp.asarray(weights), "fiub")
+    shape = weights.shape
+    trailing = tuple(y_shape[len(y_shape) - len(shape) :])
+    if len(shape) > len(y_shape) or any(a not in (1, b) for a, b in zip(shape, trailing)):
+        raise ValueError(
+            f"weights: expected a shape that broadcasts to y's {y_shape}, got {shape}."
+        )
+    if not (weights >= 0).all():
+        raise ValueError(
+            f"weights: expected numbers >= 0, got {float(weights.min()):.3g}."
         )

@@ -2,14 +2,35 @@ r"""Noise level and image scale, from the data alone.
 
 With these two numbers nothing is left to tune: the data term's weight and
 the noise levels at which the prior is called follow from them.
+
+K-space alone tells the noise by its edge, where there is least signal, but some:
+at low noise, and for masks that leave the edge out, it is signal that is counted.
+Several coils tell more: an image fits their data up to the noise, and white noise of
+level one, treated alike, says how much of it a fit takes away
+(:func:`residual`). What the maps do not explain counts as noise there, as it should.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sigpy as sp
 
-__all__ = ["estimate_noise", "estimate_scale"]
+from sigpy_priors.backend.arrays import Array
+
+if TYPE_CHECKING:
+    from sigpy_priors.scan.problem import Problem
+
+__all__ = [
+    "estimate_noise",
+    "estimate_scale",
+    "noisy_directions",
+    "residual",
+    "residual_noise",
+    "sampling_mask",
+]
 
 # Share of the samples, farthest from the centre, in the band that is measured.
 _BAND = 0.05
@@ -18,9 +39,31 @@ _LEAST = 256
 _INNER = 0.7
 # Power of the signal in k-space falls about as radius to the power -3.
 _DECAY = 3
+# Cartesian samples below this share of the greatest were not measured: a float32
+# transform and back leaves 4e-8 of it where there was nothing.
+_NOT_SAMPLED = 1e-6
+# The fit: weakly regularised, relative to the squared gain, and its steps.
+_RHO = 1e-3
+_STEPS = 12
+_STEPS_SLOW = 24  # of trajectories, whose dense centre slows the fit
+# A combination of coils stands out if its noise has this many times the power.
+_STANDS_OUT = 4.0
 
 
-def _radius(xp, shape, coord):
+def sampling_mask(y: Array) -> Array:
+    """Where Cartesian k-space was sampled: where any coil differs from zero.
+
+    Args:
+        y (array): k-space (coils, ...).
+
+    Returns:
+        array: ones and zeros, shape (...), in the real precision of ``y``.
+    """
+    greatest = abs(y).max(axis=0)
+    return (greatest > _NOT_SAMPLED * float(greatest.max())).astype(y.real.dtype)
+
+
+def _radius(xp: Any, shape: tuple, coord: Array | None) -> Array:
     """Distance of every sample from the centre of k-space, its edge at 1."""
     if coord is not None:
         reach = xp.abs(coord).reshape(-1, coord.shape[-1]).max(axis=0)
@@ -29,22 +72,26 @@ def _radius(xp, shape, coord):
     return xp.sqrt(sum(g**2 for g in xp.meshgrid(*axes, indexing="ij")))
 
 
-def _band_power(magnitude, radius, around):
+def _band_power(power: Array, coils: int, radius: Array, around: float) -> tuple:
     """Noise-like power of the samples nearest to a radius, and their radius.
 
-    The median of |n|^2 for n ~ CN(0, v) is v ln 2; unlike the mean it shrugs
-    off the few samples that carry much signal.
+    The median shrugs off the few samples that carry much signal. Of the mean
+    power of C coils, each exponential, it is that of a gamma distribution.
     """
-    xp = sp.get_array_module(magnitude)
-    count = max(math.ceil(_BAND * radius.size), math.ceil(_LEAST / len(magnitude)))
+    from scipy.special import gammaincinv
+
+    xp = sp.get_array_module(power)
+    count = max(math.ceil(_BAND * radius.size), math.ceil(_LEAST / coils))
     count = min(count, radius.size)
     band = xp.argpartition(xp.abs(radius - around), count - 1)[:count]
-    power = xp.median(magnitude[:, band]) ** 2 / math.log(2)
-    return float(power), float(xp.mean(radius[band]))
+    median = float(xp.median(power[band])) * coils / gammaincinv(coils, 0.5)
+    return median, float(xp.mean(radius[band]))
 
 
-def estimate_noise(y, weights=None, coord=None):
-    r"""Standard deviation of the complex noise in k-space.
+def estimate_noise(
+    y: Array, weights: Array | None = None, coord: Array | None = None
+) -> float:
+    r"""Standard deviation of the complex noise, by the edge of k-space.
 
     The outermost samples of any mask or trajectory carry the least signal,
     but some. With the power law :math:`P(r) = \sigma_y^2 + a r^{-3}` through
@@ -52,7 +99,8 @@ def estimate_noise(y, weights=None, coord=None):
 
     Args:
         y (array): k-space (coils, ...), zero where nothing was sampled; the
-            noise is taken as white and alike in all coils.
+            noise is taken as white and alike in all coils. Coils of zeros do
+            not count.
         weights (array or None): zero where nothing was sampled.
         coord (array or None): trajectory (..., ndim), as in SigPy.
 
@@ -64,29 +112,128 @@ def estimate_noise(y, weights=None, coord=None):
     """
     device = sp.get_device(y)
     with device:
-        return _estimate_noise(device.xp, y, *(
+        xp = device.xp
+        weights, coord = (
             v if v is None else sp.to_device(v, device) for v in (weights, coord)
-        ))  # fmt: skip
+        )
+        greatest = float(xp.abs(y).max()) if y.size else 0.0
+        if not greatest:
+            raise ValueError("y: no sample differs from zero, nothing to reconstruct.")
+        magnitude = xp.abs(y / greatest)  # whose square is finite
+        magnitude = magnitude[magnitude.reshape(len(y), -1).any(axis=1)]
+        sampled = xp.ones(y.shape[1:], bool)
+        if coord is None:
+            sampled = sampling_mask(y) > 0
+        if weights is not None:
+            weights = xp.abs(xp.broadcast_to(weights, y.shape)).max(axis=0)
+            sampled = sampled & (weights > 0)
+        if not sampled.any():
+            raise ValueError("weights: zero wherever y was sampled, nothing is left.")
+        power = (magnitude**2).mean(axis=0)[sampled]
+        radius = _radius(xp, y.shape[1:], coord)[sampled]
+        return greatest * math.sqrt(_edge_power(power, len(magnitude), radius))
 
 
-def _estimate_noise(xp, y, weights, coord):
-    magnitude = xp.abs(y)
-    sampled = magnitude.max(axis=0) > 0
-    if weights is not None:
-        sampled &= xp.abs(xp.broadcast_to(weights, y.shape)).max(axis=0) > 0
-    if not sampled.any():
-        raise ValueError("y: no sample differs from zero, nothing to reconstruct.")
-    magnitude = magnitude[:, sampled]
-    radius = _radius(xp, y.shape[1:], coord)[sampled]
-    outer, r_outer = _band_power(magnitude, radius, radius.max())
-    inner, r_inner = _band_power(magnitude, radius, _INNER * radius.max())
+def _edge_power(power: Array, coils: int, radius: Array) -> float:
+    edge = float(radius.max())
+    outer, r_outer = _band_power(power, coils, radius, edge)
+    inner, r_inner = _band_power(power, coils, radius, _INNER * edge)
     ratio = (r_inner / r_outer) ** _DECAY if r_outer > 0 else 0.0
-    power = (outer - ratio * inner) / max(1 - ratio, 0.1)
+    noise = (outer - ratio * inner) / max(1 - ratio, 0.1)
     # Steeper signals than the law's would leave nothing: keep a third.
-    return math.sqrt(min(max(power, outer / 3), outer))
+    return min(max(noise, outer / 3), outer)
 
 
-def estimate_scale(x):
+def residual(
+    problem: Problem, weights: Array | None = None, cartesian: bool = True
+) -> tuple[Array, Array]:
+    """What a fit leaves of the data, and of white noise in their place.
+
+    Args:
+        problem (Problem): operator and data.
+        weights (array or None): zero where there are no data.
+        cartesian (bool): whether the samples are on a grid.
+
+    Returns:
+        tuple: two arrays like the data.
+    """
+    xp = sp.get_array_module(problem.y)
+    z = np.random.default_rng(0).standard_normal((2, *problem.y.shape))
+    z = xp.asarray(z[0] + 1j * z[1]).astype(problem.y.dtype) * math.sqrt(0.5)
+    if weights is not None:
+        z = z * (weights > 0)
+    rho = _RHO * problem.gain**2
+    # At one scale, so that float32 serves both.
+    size = float(xp.abs(problem.AHy).max()) or 1.0
+    b = xp.stack([problem.AHy / size, problem.adjoint(z)])
+    x = problem.solve(rho, b, None, _STEPS if cartesian else _STEPS_SLOW, 0.0)
+    return problem.y - problem.forward(x[0]) * size, z - problem.forward(x[1])
+
+
+def _power(xp: Any, a: Array) -> float:
+    return float(xp.linalg.norm(a.reshape(-1).astype(np.complex128)) ** 2)
+
+
+def residual_noise(problem: Problem, parts: tuple | None = None) -> tuple[float, float]:
+    r"""Standard deviation of the noise, by what a fit leaves of the data.
+
+    With H the map from data to fitted data, the residual of noise has the power
+    :math:`\sigma_y^2\, \mathrm{tr} (I - H)^2`, and a draw of noise gives the trace.
+
+    Args:
+        problem (Problem): operator and data.
+        parts (tuple or None): of :func:`residual`, where it was called before.
+
+    Returns:
+        tuple of float: :math:`\sigma_y`, and the share of noise that is left: near
+        zero, as for one coil, the first number says nothing.
+    """
+    xp = sp.get_array_module(problem.y)
+    of_data, of_noise = residual(problem) if parts is None else parts
+    left = _power(xp, of_noise)
+    total = float((of_noise != 0).sum())
+    if not left or not total:
+        return 0.0, 0.0
+    return math.sqrt(_power(xp, of_data) / left), left / total
+
+
+def noisy_directions(parts: tuple) -> np.ndarray | None:
+    """Combinations of coils whose noise is far above that of the others.
+
+    Args:
+        parts (tuple): of :func:`residual`, (coils, ...) each.
+
+    Returns:
+        array or None: Hermitian matrix over the coils that brings their noise down
+        to that of the rest; None where no combination stands out.
+    """
+    of_data, of_noise = (sp.to_device(a, sp.cpu_device) for a in parts)
+    n = len(of_data)
+    flat = [a.reshape(n, -1).astype(np.complex128) for a in (of_data, of_noise)]
+    if n < 3 or not flat[1].any():
+        return None
+    found, white = (a @ a.conj().T for a in flat)
+    # In the metric of what white noise leaves: then its eigenvalues are all one.
+    values, vectors = np.linalg.eigh(white)
+    good = values > 1e-3 * values[-1]
+    if good.sum() < 3:
+        return None
+    root = vectors[:, good] / np.sqrt(values[good])
+    powers, modes = np.linalg.eigh(root.conj().T @ found @ root)
+    typical = float(np.median(powers))
+    loud = powers > _STANDS_OUT * typical
+    if not typical or not loud.any():
+        return None
+    # A loud mode as a direction over the coils.
+    down = np.eye(n, dtype=complex)
+    directions = (vectors[:, good] * np.sqrt(values[good])) @ modes[:, loud]
+    for u, p in zip(directions.T[::-1], powers[loud][::-1]):
+        u = u / np.linalg.norm(u)
+        down -= (1 - math.sqrt(typical / p)) * np.outer(u, u.conj())
+    return down
+
+
+def estimate_scale(x: Array) -> float:
     """Image scale: the 99.8th percentile of the magnitude.
 
     Args:

@@ -1,87 +1,219 @@
-"""The inverse problem that every app solves: operator, data, noise level.
+r"""The inverse problem that every app solves: operator, data, noise, units.
 
 An app says what to do with a :class:`Problem`; how one comes from k-space is
-written here once.
+written in :mod:`.sense`, once.
 """
 
+from __future__ import annotations
+
 import math
-import warnings
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.linop import HalvingSense, SenseNormal, sampling_mask
-from sigpy_priors.scan.noise import estimate_noise
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.scan.solve import conjugate_gradient
 
-__all__ = ["Problem", "sense_problem", "check_noise_std"]
+__all__ = ["Problem", "check_noise_std"]
 
-# The first image, from which the scale is taken: mildly regularised SENSE.
-_INIT_RHO = 1e-2
-_INIT_ITER = 8
 _NORM_ITER = 10
-# A given noise level this many times the estimate, or a fraction, is suspect.
-_MISFIT = 10
+# The first image: regularisation relative to the squared gain, and steps.
+_FIRST_RHO = 1e-2
+_FIRST_ITER = 8
+# A pixel that draws of A^H u reach with less than this, relative to their root
+# mean square, is not seen: three draws are that small by chance once in 1e17.
+_UNSEEN = 1e-3
+_PROBES = 3
+
+
+def check_noise_std(noise_std: float) -> None:
+    """Raise a ValueError for a noise level that is negative or not finite."""
+    if not 0 <= noise_std < math.inf:
+        raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
 
 
 class Problem:
     r"""Find x in :math:`y = A x + n`, :math:`n \sim CN(0, \sigma_y^2 I)`.
 
+    The methods take an image or a batch of them, (..., *A.ishape); the data
+    are the same for all.
+
     Args:
-        A (Linop): from images.
+        A (Linop): from images, of any number of axes.
         y (array): data, of the output shape of ``A`` and on its device.
-        noise_std (float): :math:`\sigma_y`.
+        noise_std (float): :math:`\sigma_y`, in the units of ``y``.
         normal (Linop or None): a faster :math:`A^H A`; None is ``A.N``.
+        gain (float or None): what the operator multiplies a typical image by,
+            where it is known; None is :attr:`norm`.
+        support (array or None): bool, where the data see the image, if known.
+        comm (Communicator or None): each process has a part of the data.
 
     Attributes:
-        AHy (array): :math:`A^H y`.
+        shape (tuple of int): of an image.
+        normals (float): applications of :math:`A^H A` to one image so far;
+            those of A and of its adjoint count half.
+
+    Raises:
+        ValueError: if the shapes do not fit or the noise level is no number.
     """
 
-    def __init__(self, A, y, noise_std, normal=None):
+    def __init__(
+        self,
+        A: sp.linop.Linop,
+        y: Array,
+        noise_std: float,
+        normal: sp.linop.Linop | None = None,
+        gain: float | None = None,
+        support: Array | None = None,
+        comm: Any = None,
+    ) -> None:
+        check_noise_std(noise_std)
+        if tuple(y.shape) != tuple(A.oshape):
+            raise ValueError(
+                f"A: expected an operator to y's shape {tuple(y.shape)}, got one from "
+                f"{tuple(A.ishape)} to {tuple(A.oshape)}."
+            )
         # Real-valued data would make solutions real.
         y = y.astype(np.result_type(y.dtype, np.complex64), copy=False)
         self.A, self.y, self.noise_std = A, y, float(noise_std)
-        self.normal = normal or A.N
+        self.shape = tuple(A.ishape)
+        self.comm = comm
+        self.normals = 0.0
+        self._normal = normal or A.N
+        self._gain, self._support = gain, support
         self.AHy = A.H(y)
 
-    def prox(self, alpha, z, x, max_iter):
+    def _map(self, op: Callable, x: Array, ndim: int, cost: float) -> Array:
+        """Apply an operator to every member of a batch."""
+        batch = x.shape[: x.ndim - ndim]
+        count = math.prod(batch)
+        self.normals += cost * count
+        if not batch:
+            return op(x).astype(x.dtype, copy=False)
+        xp = sp.get_array_module(x)
+        members = x.reshape((count,) + x.shape[len(batch) :])
+        out = xp.stack([op(v) for v in members]).astype(x.dtype, copy=False)
+        return out.reshape(batch + out.shape[1:])
+
+    def forward(self, x: Array) -> Array:
+        """A x of every image."""
+        return self._map(self.A, x, len(self.shape), 0.5)
+
+    def adjoint(self, u: Array) -> Array:
+        """A^H u of data (..., *A.oshape)."""
+        return self._map(self.A.H, u, len(self.A.oshape), 0.5)
+
+    def normal(self, x: Array) -> Array:
+        """A^H A x of every image."""
+        return self._map(self._normal, x, len(self.shape), 1)
+
+    def value(self, x: Array) -> float:
+        r"""The data term of one image, :math:`\frac{1}{2}\|A x - y\|^2`."""
+        resid = self.forward(x) - self.y
+        norm = float(sp.get_array_module(resid).linalg.norm(resid))
+        value = np.array([0.5 * norm**2])
+        if self.comm is not None:  # every process has some of the coils
+            self.comm.allreduce(value)
+        return float(value[0])
+
+    def gradient(self, x: Array) -> Array:
+        r"""Of the data term: :math:`A^H (A x - y)` of every image."""
+        return self.normal(x) - self.AHy
+
+    def solve(
+        self,
+        rho: float,
+        b: Array,
+        x: Array | None = None,
+        max_iter: int = 50,
+        tol: Any = 1e-5,
+    ) -> Array:
+        r"""Solve :math:`(A^H A + \rho) x = b` by conjugate gradients.
+
+        Args:
+            rho (float): > 0.
+            b (array): right sides (N, *shape), or one (*shape).
+            x (array or None): start, zero by default.
+            max_iter (int): most steps.
+            tol (float or array): residual, relative to ``b``.
+
+        Returns:
+            array: like ``b``.
+        """
+        single = b.ndim == len(self.shape)
+        if single:
+            b, x = b[None], None if x is None else x[None]
+        out = conjugate_gradient(
+            lambda v: self.normal(v) + rho * v, b, x, max_iter, tol
+        )
+        return out[0] if single else out
+
+    def prox(
+        self,
+        alpha: float,
+        z: Array,
+        x: Array | None = None,
+        max_iter: int = 50,
+        tol: Any = 1e-5,
+    ) -> Array:
         r"""Minimise :math:`\frac{1}{2}\|A x - y\|^2 + \frac{1}{2\alpha}\|x - z\|^2`.
+
+        With :math:`\alpha = r^2 / \sigma_y^2` this is the mean of
+        :math:`N(x; z, r^2)\, CN(y; A x, \sigma_y^2)` over x.
 
         Args:
             alpha (float): step size.
-            z (array): image.
-            x (array): where conjugate gradients start.
-            max_iter (int): their number.
+            z (array): images.
+            x (array or None): where conjugate gradients start.
+            max_iter (int): most steps.
+            tol (float or array): residual, relative to the right side.
 
         Returns:
-            array: image.
+            array: like ``z``.
         """
-        rho = 1 / alpha
-        alg = sp.alg.ConjugateGradient(
-            lambda v: self.normal(v) + rho * v,
-            self.AHy + rho * z,
-            x.copy(),
-            max_iter=max_iter,
-        )
-        while not alg.done():
-            alg.update()
-        return alg.x
+        return self.solve(1 / alpha, self.AHy + z / alpha, x, max_iter, tol)
 
-    def first_image(self, size=1.0):
-        """Mildly regularised least squares, for the start and the scale.
+    def first_image(self) -> Array:
+        """Mildly regularised least squares, for the start and the scale."""
+        rho = _FIRST_RHO * self.gain**2 or 1.0
+        return self.solve(rho, self.AHy, None, _FIRST_ITER, 0.0)
+
+    def draw(self, z: Array, r: float, noise: Callable, max_iter: int = 50) -> Array:
+        r"""Draw from :math:`N(x; z, r^2) CN(y; A x, \sigma_y^2)` exactly.
+
+        Perturb data and z with their noise and solve: with
+        :math:`n_1, n_2 \sim CN(0, I)`
+
+        .. math::
+            (A^H A + \rho) x = A^H (y + \sigma_y n_1) + \rho (z + r n_2),
+            \quad \rho = \sigma_y^2 / r^2
 
         Args:
-            size (float): the largest eigenvalue of :math:`A^H A`, or near it.
+            z (array): images (N, *shape).
+            r (float): their standard deviation.
+            noise (callable): white noise CN(0, 1) of a shape, for N members.
+            max_iter (int): most conjugate gradient steps.
 
         Returns:
-            array: image.
-        """
-        zero = 0 * self.AHy
-        return self.prox(1 / (_INIT_RHO * size), zero, zero, _INIT_ITER)
+            array: like ``z``.
 
-    def largest_eigenvalue(self):
-        """Of :math:`A^H A`, by power iteration; 0 for A = 0."""
+        References:
+            Papandreou, G., & Yuille, A. (2010). Gaussian sampling by local
+            perturbations. NeurIPS.
+        """
+        rho = (self.noise_std / r) ** 2
+        z = z + r * noise(self.shape)
+        b = self.AHy + self.noise_std * self.adjoint(noise(self.A.oshape)) + rho * z
+        return self.solve(rho, b, z, max_iter)
+
+    @cached_property
+    def norm(self) -> float:
+        r""":math:`\|A\|`, by power iteration; 0 for A = 0."""
         xp = sp.get_array_module(self.AHy)
-        x = xp.ones(self.normal.ishape, self.AHy.dtype)
+        x = xp.ones(self.shape, self.AHy.dtype)
         x += xp.asarray(np.random.default_rng(0).standard_normal(x.shape))
         size = 0.0
         for _ in range(_NORM_ITER):
@@ -89,87 +221,53 @@ class Problem:
             size = float(xp.linalg.norm(x))
             if size == 0:
                 break
-        return size
+        return math.sqrt(size)
 
+    @property
+    def gain(self) -> float:
+        """What A multiplies a typical image by: a factor on A is one on this."""
+        return self.norm if self._gain is None else self._gain
 
-def sense_problem(
-    y,
-    mps,
-    weights=None,
-    coord=None,
-    noise_std=None,
-    device=sp.cpu_device,
-    coil_batch_size=None,
-    comm=None,
-    transp_nufft=False,
-):
-    """The problem of multi-coil k-space, moved to a device.
+    @cached_property
+    def support(self) -> Array:
+        """Where the data see the image at all: bool, (*shape).
 
-    Args:
-        y (array): k-space (coils, ...), zero where not sampled.
-        mps (array): sensitivity maps (coils, ...).
-        weights (float, array or None): of the data; None is the mask of what
-            was sampled, unless there are coordinates.
-        coord (array or None): coordinates.
-        noise_std (float or None): None estimates it, 0 if there are no data.
-        device (Device): device to compute on; all arrays are moved there here,
-            once.
-        coil_batch_size (int or None): coils at a time.
-        comm (Communicator or None): for coils distributed over processes.
-        transp_nufft (bool): as in SigPy.
+        Elsewhere the row of :math:`A^H A` is zero, and so is every draw of
+        :math:`A^H u`.
+        """
+        if self._support is not None:
+            return self._support
+        xp = sp.get_array_module(self.AHy)
+        rng = np.random.default_rng(0)
+        seen = xp.zeros(self.shape)
+        for _ in range(_PROBES):
+            u = rng.standard_normal((2, *self.A.oshape))
+            u = xp.asarray(u[0] + 1j * u[1]).astype(self.y.dtype)
+            seen = xp.maximum(seen, xp.abs(self.adjoint(u)))
+        return seen > _UNSEEN * xp.sqrt(xp.mean(seen**2))
 
-    Returns:
-        Problem: the problem.
+    def in_units_of(self, scale: float, gain: float | None = None) -> Problem:
+        """The same problem of x / scale, for an operator of unit gain.
 
-    Raises:
-        ValueError: if the noise level is negative or not finite.
-    """
-    y, mps, weights, coord = (
-        v if v is None else sp.to_device(v, device) for v in (y, mps, weights, coord)
-    )
-    if weights is None and coord is None:
-        weights = sampling_mask(y)
-    noise_std = _noise(y, weights, coord, noise_std, comm)
-    with sp.Device(device):
-        if weights is not None:
-            y = y * weights**0.5
-        A = HalvingSense(
-            mps, weights, coil_batch_size, comm, coord=coord, transp_nufft=transp_nufft
+        Args:
+            scale (float): image magnitude that becomes 1.
+            gain (float or None): what A is divided by; default :attr:`gain`.
+
+        Returns:
+            Problem: shares the arrays' memory where it can.
+        """
+        gain = self.gain if gain is None else gain
+        made = Problem.__new__(Problem)
+        made.__dict__.update(
+            A=self.A * (1 / gain),
+            y=self.y / (gain * scale),
+            noise_std=self.noise_std / (gain * scale),
+            shape=self.shape,
+            comm=self.comm,
+            normals=0.0,
+            _normal=self._normal * (1 / gain**2),
+            _gain=self.gain / gain,
+            _support=self._support,
+            AHy=self.AHy / (gain**2 * scale),
         )
-        normal = None
-        if coord is None:
-            normal = SenseNormal(mps, weights, coil_batch_size, comm)
-        return Problem(A, y, noise_std, normal)
-
-
-def check_noise_std(noise_std):
-    """Raise a ValueError for a noise level that is negative or not finite."""
-    if not 0 <= noise_std < math.inf:
-        raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
-
-
-def _noise(y, weights, coord, noise_std, comm):
-    """The given noise level, with a warning if it is far off, or an estimate."""
-    if noise_std is not None:
-        check_noise_std(noise_std)
-    sampled = sp.get_array_module(y).any(y)
-    estimate = estimate_noise(y, weights, coord) if sampled else 0.0
-    if comm is not None:
-        estimate = _mean_over(comm, estimate)
-    if noise_std is None:
-        return estimate
-    if estimate and not 1 / _MISFIT < noise_std / estimate < _MISFIT:
-        warnings.warn(
-            f"noise_std={noise_std:g} is {noise_std / estimate:.2g} times the "
-            f"estimate from the data, {estimate:g}: if the estimate is right, the "
-            f"prior's weight and the intervals of samples will be wrong.",
-            stacklevel=4,
-        )
-    return noise_std
-
-
-def _mean_over(comm, value):
-    """Mean of a number over the processes of a SigPy communicator."""
-    total = np.array([value, 1.0])
-    comm.allreduce(total)
-    return float(total[0] / total[1])
+        return made

@@ -8,6 +8,7 @@ from sigpy.mri.linop import Sense
 
 from sigpy_priors.alg import HalfQuadraticSplitting
 from sigpy_priors.app.recon import PriorRecon
+from sigpy_priors.app.solvers import HQS
 from sigpy_priors.priors.gaussian import GaussianPrior
 
 SHAPE = (16, 12)
@@ -46,7 +47,7 @@ def exact(y, mps, mask, prior, lamda, scale):
 @pytest.mark.parametrize(
     "solver, max_iter, tol",
     [
-        ("hqs", 40, 2e-3),
+        (HQS(cg_tol=1e-4, cg_iter=300), 40, 2e-3),
         ("ADMM", 300, 1e-5),
         ("GradientMethod", 500, 1e-5),
         ("PrimalDualHybridGradient", 2000, 1e-4),
@@ -90,7 +91,7 @@ def test_plain_splitting_with_constant_rho_is_admm(case):
     limits = []
     for rho in (0.02, 0.2):
         alg = HalfQuadraticSplitting(
-            lambda a, z, x: app.problem.prox(a, z, x, 30), app.proxg,
+            lambda a, z, x: app.problem.prox(a, z, x, 99, 1e-12), app.proxg,
             app.x.copy(), [rho] * 400,
         )
         while not alg.done():
@@ -143,20 +144,21 @@ def test_single_coil(rng):
     assert np.isfinite(PriorRecon(y, mps, prior, show_pbar=False).run()).all()
 
 
-def test_two_processes_share_the_coils(case):
-    """A communicator that adds what another process has: all coils, half each."""
+@pytest.mark.parametrize("solver, atol", [("hqs", 1e-9), ("GradientMethod", 1e-5)])
+def test_two_processes_share_the_coils(case, solver, atol):
+    """Each process has half of the coils, here the same ones, and sums both."""
     y, mps, _, prior = case
 
     class Pair:
-        rank, size = 0, 1
+        rank, size = 0, 2
 
         def allreduce(self, x):
-            return x
+            x *= 2
 
-    alone = PriorRecon(y, mps, prior, show_pbar=False, comm=Pair()).run()
-    np.testing.assert_allclose(
-        alone, PriorRecon(y, mps, prior, show_pbar=False).run(), atol=1e-9
-    )
+    kwargs = {"noise_std": SIGMA, "solver": solver, "show_pbar": False}
+    shared = PriorRecon(y, mps, prior, comm=Pair(), **kwargs).run()
+    alone = PriorRecon(2**0.5 * y, 2**0.5 * mps, prior, **kwargs).run()
+    np.testing.assert_allclose(shared, alone, atol=atol)
 
 
 def test_non_cartesian(rng):
@@ -218,11 +220,11 @@ def poison(value):
         (lambda y, m: (y.real, m), {}, "expected a complex array, got float64"),
         (lambda y, m: (y, m), {"coord": np.zeros((5, 3))}, "expected 2 coordinates"),
         (lambda y, m: (y, m), {"coord": np.zeros((5, 2))}, "y must have shape"),
-        (lambda y, m: (y, m), {"weights": np.zeros(SHAPE)}, "no sample differs"),
+        (lambda y, m: (y, m), {"weights": np.zeros(SHAPE)}, "all are zero"),
         (lambda y, m: (y, m), {"lamda": 0}, "lamda must be > 0"),
         (lambda y, m: (y, m), {"noise_std": -1}, "noise_std must be >= 0"),
         (lambda y, m: (y, m), {"solver": "fista"}, "solver must be one of"),
-        (lambda y, m: (y, m), {"max_iter": 0}, "max_iter must be at least 1"),
+        (lambda y, m: (y, m), {"max_iter": 0}, "max_iter must be a whole number"),
     ],
 )
 def test_bad_input(case, change, kwargs, message):

@@ -8,11 +8,13 @@ import sigpy.mri as mr
 from sampling_oracle import NOISE, SIZE, Oracle, complex_normal
 from sigpy_priors.priors.gaussian import GaussianMixturePrior
 from sigpy_priors.posterior.samplers import METHODS
-from sigpy_priors.posterior.samplers.core import DataTerm, Denoiser, Noise, conjugate_gradient
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
 from sigpy_priors.posterior.samplers.modes import directions
 from sigpy_priors.posterior.samplers.moment import allot
 from sigpy_priors.posterior.samplers.subspace import Subspace
 from sigpy_priors.app.sampling import PosteriorSampling
+from sigpy_priors.scan.problem import Problem
+from sigpy_priors.scan.solve import conjugate_gradient
 from sigpy_priors.posterior.statistics import interval
 
 
@@ -66,7 +68,7 @@ def test_pula_converges_to_the_posterior_with_more_steps(oracle):
 
 
 def test_perturbed_solve_draws_the_exact_gaussian(oracle):
-    data = DataTerm(oracle.A, oracle.y, NOISE)
+    data = Problem(oracle.A, oracle.y, NOISE)
     noise = Noise(0, range(256), oracle.y)
     x = data.draw(np.zeros((256, SIZE, SIZE), np.complex64), 0.3, noise, 100)
     eye = np.eye(SIZE**2, dtype=np.complex64).reshape(-1, SIZE, SIZE)
@@ -185,13 +187,13 @@ def test_evidence_is_that_of_the_gaussian(oracle):
     row = complex_normal(rng, (2, 6))
     A = sp.linop.Reshape((2,), (2, 1)) * sp.linop.MatMul((6, 1), row)
     A = A * sp.linop.Reshape((6, 1), (2, 3))
-    data = DataTerm(A, complex_normal(rng, (2,)), 0.3)
+    data = Problem(A, complex_normal(rng, (2,)), 0.3)
     mean = complex_normal(rng, (5, 2, 3))
     space = Subspace(data)
     for v in directions(data):
         v = np.broadcast_to(v, mean.shape)
         space.add(v, (v.reshape(5, 6) @ cov.T).reshape(mean.shape))
-    found = space.log_evidence(mean, data.gradient(mean) / 0.3**2).ravel()
+    found = space.log_evidence(mean, -data.gradient(mean) / 0.3**2).ravel()
     total = row @ cov @ row.conj().T + 0.09 * np.eye(2)
     gap = data.y - data.forward(mean)
     exact = -np.einsum("ni,ij,nj->n", gap.conj(), np.linalg.inv(total), gap).real

@@ -11,9 +11,14 @@ they say. ``diffpir`` with ``lamda=1, zeta=1`` has the lower error of the mean
 there, but intervals that are much too narrow.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from sigpy_priors.posterior.samplers.core import DataTerm, Denoiser, Noise
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
 from sigpy_priors.posterior.samplers.guidance import dps, pigdm
 from sigpy_priors.posterior.samplers.langevin import ald, pula
 from sigpy_priors.posterior.samplers.moment import mmps
@@ -21,30 +26,51 @@ from sigpy_priors.posterior.samplers.nila import nila
 from sigpy_priors.posterior.samplers.predictor_corrector import predictor_corrector
 from sigpy_priors.posterior.samplers.splitting import daps, dds, diffpir
 
-__all__ = ["METHODS", "Method", "DataTerm", "Denoiser", "Noise"]
+__all__ = ["METHODS", "Denoiser", "Method", "Noise"]
+
+# What every sampler takes first: denoiser, data, noise, sigmas.
+_COMMON = 4
 
 
-class Method(NamedTuple):
-    """A sampler, its default number of noise levels, and what it costs.
+@dataclass(frozen=True)
+class Method:
+    """A sampler, its options, and what it costs.
 
-    ``cost`` takes that number and the sampler's options, and tells the network
-    evaluations for each sample, for the progress bar.
+    Attributes:
+        function (function): the sampler.
+        steps (int): noise levels by default.
+        options (dict): its further options with their defaults.
+        cost (function): of the number of levels and all options: network evaluations
+            for each sample.
+        steps_without_data (int or None): noise levels where there are no data.
     """
 
-    function: object
+    function: Callable
     steps: int
-    cost: object
+    options: dict[str, Any]
+    cost: Callable[[int, dict], int]
+    steps_without_data: int | None = None
+
+    def evaluations(self, levels: int, **options: Any) -> int:
+        """Network evaluations for each sample, for the progress bar."""
+        return self.cost(levels, self.options | options)
 
 
-METHODS = {
-    "mmps": Method(mmps, 15, lambda n, products=45, **_: n + products),
-    "ald": Method(ald, 20, lambda n, steps=3, **_: n * steps + 1),
-    "pula": Method(pula, 30, lambda n, steps=2, **_: n * steps + 1),
-    "pc": Method(predictor_corrector, 30, lambda n, **_: 2 * n - 1),
-    "dps": Method(dps, 30, lambda n, **_: 2 * n - 1),
-    "pigdm": Method(pigdm, 30, lambda n, **_: 2 * n),
-    "diffpir": Method(diffpir, 60, lambda n, **_: n),
-    "dds": Method(dds, 60, lambda n, **_: n),
-    "daps": Method(daps, 12, lambda n, ode_steps=5, **_: n * ode_steps),
-    "nila": Method(nila, 60, lambda n, **_: n),
+def _method(function: Callable, steps: int, cost: Callable, alone: int | None = None):
+    named = list(inspect.signature(function).parameters.values())[_COMMON:]
+    options = {p.name: p.default for p in named}
+    return Method(function, steps, options, cost, alone)
+
+
+METHODS: dict[str, Method] = {
+    "mmps": _method(mmps, 15, lambda n, o: n + o["products"], alone=60),
+    "ald": _method(ald, 20, lambda n, o: n * o["steps"] + 1),
+    "pula": _method(pula, 30, lambda n, o: n * o["steps"] + 1),
+    "pc": _method(predictor_corrector, 30, lambda n, o: 2 * n - 1),
+    "dps": _method(dps, 30, lambda n, o: 2 * n - 1),
+    "pigdm": _method(pigdm, 30, lambda n, o: 2 * n),
+    "diffpir": _method(diffpir, 60, lambda n, o: n),
+    "dds": _method(dds, 60, lambda n, o: n),
+    "daps": _method(daps, 12, lambda n, o: n * o["ode_steps"]),
+    "nila": _method(nila, 60, lambda n, o: n),
 }

@@ -28,7 +28,7 @@ References:
 
 import math
 
-from sigpy_priors.posterior.samplers.core import conjugate_gradient, inner
+from sigpy_priors.scan.solve import conjugate_gradient, inner
 
 __all__ = ["dps", "pigdm", "ddim_step"]
 
@@ -46,7 +46,7 @@ def dps(denoiser, data, noise, sigmas, zeta=1.0, eta=1.0):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood; its noise level is not used.
+        data (Problem): likelihood; its noise level is not used.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         zeta (float): length of the guidance.
@@ -70,7 +70,7 @@ def pigdm(denoiser, data, noise, sigmas, prior_std=0.5, eta=1.0, cg_iter=20):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         prior_std (float): s, standard deviation of a pixel.
@@ -86,7 +86,7 @@ def pigdm(denoiser, data, noise, sigmas, prior_std=0.5, eta=1.0, cg_iter=20):
         r2 = sigma**2 * prior_std**2 / (sigma**2 + prior_std**2)
 
         def system(u):
-            return r2 * data.forward(data.adjoint(u)) + data.sigma**2 * u
+            return r2 * data.forward(data.adjoint(u)) + data.noise_std**2 * u
 
         resid = data.y - data.forward(clean)
         u = conjugate_gradient(system, resid, None, cg_iter)

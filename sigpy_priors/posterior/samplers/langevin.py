@@ -48,7 +48,7 @@ def ald(denoiser, data, noise, sigmas, steps=3, step_size=0.5):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         steps (int): steps at each level.
@@ -62,7 +62,7 @@ def ald(denoiser, data, noise, sigmas, steps=3, step_size=0.5):
         tau = step_size * sigma**2
         for _ in range(steps):
             score = (denoiser(x, sigma) - x) / sigma**2
-            score += data.gradient(x) / (data.sigma**2 + sigma**2)
+            score -= data.gradient(x) / (data.noise_std**2 + sigma**2)
             x = x + tau * score + math.sqrt(2 * tau) * noise(data.shape)
     return denoiser(x, sigmas[-1])
 
@@ -72,7 +72,7 @@ def pula(denoiser, data, noise, sigmas, steps=2, step_size=0.5, cg_iter=20):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         steps (int): steps at each level.
@@ -84,12 +84,12 @@ def pula(denoiser, data, noise, sigmas, steps=2, step_size=0.5, cg_iter=20):
     """
     x = sigmas[0] * noise(data.shape)
     for sigma in sigmas:
-        rho = (data.sigma / sigma) ** 2
+        rho = (data.noise_std / sigma) ** 2
         for _ in range(steps):
             # sigma_y^2 (tau s + sqrt(2 tau) (A^H n_1 / sigma_y + n_2 / sigma))
-            b = data.gradient(x) + rho * (denoiser(x, sigma) - x)
-            n = data.sigma * data.adjoint(noise(data.A.oshape))
-            n += data.sigma**2 / sigma * noise(data.shape)
+            b = rho * (denoiser(x, sigma) - x) - data.gradient(x)
+            n = data.noise_std * data.adjoint(noise(data.A.oshape))
+            n += data.noise_std**2 / sigma * noise(data.shape)
             b = step_size * b + math.sqrt(2 * step_size) * n
             x = x + data.solve(rho, b, None, cg_iter)
     return denoiser(x, sigmas[-1])

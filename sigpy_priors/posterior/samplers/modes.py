@@ -37,7 +37,7 @@ def unknowns(data):
 def directions(data):
     """Images v such that all V v span what the data see of V."""
     if data.y.size < np.prod(data.shape):
-        shape, lift = data.y.shape, data.AH
+        shape, lift = data.y.shape, data.A.H
     else:
         shape, lift = data.shape, lambda e: e
     xp = sp.get_array_module(data.y)
@@ -52,7 +52,7 @@ def choose(denoiser, data, noise, sigma, candidates, steps):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigma (float): the level at which modes are told apart.
         candidates (int): draws for each sample.
@@ -73,7 +73,7 @@ def choose(denoiser, data, noise, sigma, candidates, steps):
         for v in directions(data):
             v = xp.broadcast_to(v, x.shape).astype(x.dtype)
             space.add(v, sigma**2 * pullback(v))
-        score = space.log_evidence(mean, data.gradient(mean) / data.sigma**2)
+        score = space.log_evidence(mean, -data.gradient(mean) / data.noise_std**2)
         # -|n|^2 is the logarithm of a uniform random number.
         log_u = -(xp.abs(noise((1, 1))) ** 2)
         if chosen is None:

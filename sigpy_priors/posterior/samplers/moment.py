@@ -56,7 +56,7 @@ References:
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.posterior.samplers.core import inner
+from sigpy_priors.scan.solve import inner
 from sigpy_priors.posterior.samplers.modes import choose, unknowns
 from sigpy_priors.posterior.samplers.ode import flow
 from sigpy_priors.posterior.samplers.subspace import Subspace
@@ -102,7 +102,7 @@ def _left_over(data, z):
     """The step for what no Jacobian product explained, as if V were tau^2 I.
 
     Args:
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         z (array): white noise CN(0, 1), (N, H, W), to estimate traces with.
 
     Returns:
@@ -113,10 +113,10 @@ def _left_over(data, z):
 
     def step(q, sigma):
         xp = sp.get_array_module(q)
-        tau2 = (inner(q, q) / n - data.sigma**2 * trace) / trace_squared
+        tau2 = (inner(q, q) / n - data.noise_std**2 * trace) / trace_squared
         # Nothing is left once the products have converged.
         tau2 = xp.clip(tau2, _TAU_MIN * sigma**2, sigma**2)
-        return data.solve(data.sigma**2 / tau2, q, None, _INNER_ITER, _INNER_TOL)
+        return data.solve(data.noise_std**2 / tau2, q, None, _INNER_ITER, _INNER_TOL)
 
     return step
 
@@ -126,7 +126,7 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels; where modes are
             chosen first, their number and the last one count.
@@ -150,7 +150,8 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
         products = unknowns(data)
     else:
         # Where there are data, the start need not forget them.
-        x = data.prox(0 * z, sigmas[0]) + sigmas[0] * z
+        alpha = (sigmas[0] / data.noise_std) ** 2
+        x = data.prox(alpha, 0 * z) + sigmas[0] * z
     counts = iter(allot(products, len(sigmas)))
     space = Subspace(data, min(capacity, max(products, 1)))
 
@@ -158,13 +159,13 @@ def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
         """Mean of the clean image given x and the data."""
         space.level(sigma)
         mean, pullback = denoiser.linearize(x, sigma)
-        base, at_base = mean, data.gradient(mean) / data.sigma**2
+        base, at_base = mean, -data.gradient(mean) / data.noise_std**2
         mean, gradient = space.minimise(base, at_base)
-        rho = (data.sigma / sigma) ** 2
+        rho = (data.noise_std / sigma) ** 2
         for _ in range(next(counts)):
             v = data.solve(rho, rho * gradient, None, _INNER_ITER, _INNER_TOL)
             space.add(v, sigma**2 * pullback(v))
             mean, gradient = space.minimise(base, at_base)
-        return mean + left_over(data.sigma**2 * gradient, sigma)
+        return mean + left_over(data.noise_std**2 * gradient, sigma)
 
     return estimate(flow(estimate, x, sigmas), sigmas[-1])

@@ -28,7 +28,7 @@ def nila(denoiser, data, noise, sigmas, lamda=1.0, eta=1.0):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         lamda (float): :math:`\lambda`, weight before attenuation.
@@ -40,5 +40,5 @@ def nila(denoiser, data, noise, sigmas, lamda=1.0, eta=1.0):
     x = sigmas[0] * noise(data.shape)
     for sigma, below in zip(sigmas[:-1], sigmas[1:]):
         x = ddim_step(x, denoiser(x, sigma), sigma, below, eta, noise)
-        x = x + lamda * min(1.0, below / data.sigma) * data.gradient(x)
+        x = x - lamda * min(1.0, below / data.noise_std) * data.gradient(x)
     return denoiser(x, sigmas[-1])

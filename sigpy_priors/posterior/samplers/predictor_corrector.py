@@ -23,7 +23,7 @@ References:
 
 import math
 
-from sigpy_priors.posterior.samplers.core import inner
+from sigpy_priors.scan.solve import inner
 
 __all__ = ["predictor_corrector"]
 
@@ -33,7 +33,7 @@ def predictor_corrector(denoiser, data, noise, sigmas, snr=0.16, lamda=1.0):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood; its noise level is not used.
+        data (Problem): likelihood; its noise level is not used.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         snr (float): r of the corrector.
@@ -48,12 +48,12 @@ def predictor_corrector(denoiser, data, noise, sigmas, snr=0.16, lamda=1.0):
         delta = sigma**2 - below**2
         score = (denoiser(x, sigma) - x) / sigma**2
         x = x + delta * score + math.sqrt(delta) * noise(data.shape)
-        x += lamda * data.gradient(x)
+        x -= lamda * data.gradient(x)
         score = (denoiser(x, below) - x) / below**2
         n = noise(data.shape)
         # Without its cap a vanishing score would give an infinite step.
         size = 2 * snr**2 * inner(n, n) / inner(score, score).clip(1e-12, None)
         size = size.clip(None, below**2)
         x = x + size * score + (2 * size) ** 0.5 * n
-        x += lamda * data.gradient(x)
+        x -= lamda * data.gradient(x)
     return denoiser(x, sigmas[-1])

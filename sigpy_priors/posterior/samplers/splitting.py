@@ -46,7 +46,7 @@ def diffpir(denoiser, data, noise, sigmas, lamda=8.0, zeta=0.3, cg_iter=20):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         lamda (float): :math:`\lambda`; 1 is the statistical weight.
@@ -59,7 +59,8 @@ def diffpir(denoiser, data, noise, sigmas, lamda=8.0, zeta=0.3, cg_iter=20):
     x = sigmas[0] * noise(data.shape)
     for k, sigma in enumerate(sigmas):
         clean = denoiser(x, sigma)
-        clean = data.prox(clean, sigma / math.sqrt(lamda), cg_iter)
+        alpha = sigma**2 / (lamda * data.noise_std**2)
+        clean = data.prox(alpha, clean, clean, cg_iter)
         if k == len(sigmas) - 1:
             return clean
         x = clean + sigmas[k + 1] * (
@@ -73,7 +74,7 @@ def dds(denoiser, data, noise, sigmas, gamma=5.0, cg_iter=5, eta=0.85):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood; its noise level is not used.
+        data (Problem): likelihood; its noise level is not used.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         gamma (float): :math:`\gamma`, weight of the data.
@@ -98,7 +99,7 @@ def daps(denoiser, data, noise, sigmas, ode_steps=5, spread=1.0, cg_iter=20):
 
     Args:
         denoiser (Denoiser): counted denoiser.
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
         ode_steps (int): denoiser calls for every level.

@@ -8,7 +8,7 @@ For images :math:`x \sim CN(D, V)`, of which V is known by pairs
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.posterior.samplers.core import flat, inner
+from sigpy_priors.scan.solve import flat, inner
 
 __all__ = ["Subspace"]
 
@@ -28,7 +28,7 @@ class Subspace:
     made: a network's Jacobian is linear over the reals only.
 
     Args:
-        data (DataTerm): likelihood.
+        data (Problem): likelihood, in the prior's units.
         capacity (int): pairs to keep, two images each.
     """
 
@@ -50,7 +50,7 @@ class Subspace:
         taken, the oldest pair gives its own.
         """
         xp = sp.get_array_module(v)
-        n = self.data.normal(g) / self.data.sigma**2
+        n = self.data.normal(g) / self.data.noise_std**2
         u = v - self.precision * g
         g, n, u = flat(g), flat(n), flat(u)
         if not self.count:
@@ -160,4 +160,4 @@ class Subspace:
         c = ((white @ vectors).swapaxes(1, 2) @ self._along(gradient))[..., 0]
         r = self.data.y - self.data.forward(mean)
         log_p = (c**2 / (1 + values) - xp.log1p(values) / 2).sum(axis=1)
-        return log_p[:, None, None] - inner(r, r).reshape(-1, 1, 1) / self.data.sigma**2
+        return log_p[:, None, None] - inner(r, r).reshape(-1, 1, 1) / self.data.noise_std**2

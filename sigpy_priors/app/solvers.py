@@ -1,0 +1,215 @@
+r"""The solvers of :class:`sigpy_priors.app.PriorRecon`, with all their numbers.
+
+Each number says where it comes from: a derivation, a paper, or
+``tests/benchmarks/tune.py``, which chooses it on simulated scans of validation
+slices. Strings are short names for the defaults: ``"hqs"``, ``"LBFGS"``, and SigPy's
+own ``"GradientMethod"``, ``"ADMM"`` and ``"PrimalDualHybridGradient"``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior
+
+__all__ = ["HQS", "LBFGS", "SOLVERS", "SigpySolver", "Solver", "get_solver"]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """What all solvers have: a name, the priors that they can use, a limit.
+
+    Attributes:
+        name (str): SigPy's, or "hqs" or "LBFGS".
+        needs (type): the kind of prior.
+        max_iter (int): most iterations, that is evaluations of the prior.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[type]
+    max_iter: int = 32
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            v = getattr(self, f.name)
+            whole = f.type == "int"
+            if isinstance(v, str):
+                continue
+            if not (v > 0 and math.isfinite(v)) or (whole and v != int(v)):
+                kind = "a whole number" if whole else "a number"
+                raise ValueError(f"{f.name} must be {kind} > 0 and finite, got {v}.")
+
+    def check(self, prior: Prior) -> None:
+        """Raise a ValueError unless it can use this prior."""
+        if not isinstance(prior, self.needs):
+            fit = [n for n, s in SOLVERS.items() if isinstance(prior, s.needs)]
+            raise ValueError(
+                f"solver {self.name!r} needs a {self.needs.__name__}, got {prior!r}; "
+                f"choose {' or '.join(fit)}."
+            )
+
+
+@dataclass(frozen=True)
+class HQS(Solver):
+    r"""Annealed half-quadratic splitting, as long as the image moves.
+
+    Levels fall from ``first`` by a step of :math:`\log\sigma` that is a ``steps``-th
+    part of the way where the image follows, and shorter where its last change was
+    more than ``change`` times the level: coherent aliasing takes longer than what
+    looks like noise. At the last level it goes on until the change is below ``tol``
+    times it.
+
+    Attributes:
+        first (float): noise level at which annealing starts, relative to the image's
+            scale. From: tune.py.
+        last (float): the last one, as a multiple of that at which prior and data
+            have their nominal weights. From: tune.py.
+        steps (int): steps from the first to the last level of an easy problem.
+            From: tune.py.
+        change (float): change of the image, in levels, that is small enough for a
+            whole step. From: tune.py.
+        shortest (float): the shortest step, as a part of the whole one.
+        tol (float): change of the image, in levels, at which it has converged.
+            From: tune.py.
+        relax (float): over-relaxation of the splitting, in [1, 2). From: Eckstein &
+            Bertsekas (1992), Boyd et al. (2011), Section 3.4.3: 1.5 to 1.8.
+        cg_tol (float): error that conjugate gradients may leave in the image, in
+            levels. From: tune.py.
+        cg_iter (int): most of their steps.
+    """
+
+    name: ClassVar[str] = "hqs"
+    needs: ClassVar[type] = DenoiserPrior
+    first: float = 0.2
+    last: float = 3.0
+    steps: int = 6
+    change: float = 0.25
+    shortest: float = 0.1
+    tol: float = 0.4
+    relax: float = 1.6
+    cg_tol: float = 0.1
+    cg_iter: int = 60
+
+    def levels(
+        self, nominal: float, highest: float, count: int | None = None
+    ) -> Callable[[float | None], tuple[float | None, bool]]:
+        """The noise levels, one after the other.
+
+        Args:
+            nominal (float): level at which prior and data have their nominal
+                weights, relative to the scale.
+            highest (float): that the prior knows.
+            count (int or None): as many levels, whatever the image does.
+
+        Returns:
+            function: of the root mean square change of the image by the last level,
+            relative to the scale, None at first: the next level, or None to end, and
+            whether the image has converged.
+        """
+        end = min(self.last * nominal, highest)
+        first = min(max(self.first, end), highest)
+        step = math.log(first / end) / self.steps
+        now = None
+        left = iter(np.geomspace(first, end, count).tolist() if count else ())
+
+        def level(change: float | None) -> tuple[float | None, bool]:
+            nonlocal now
+            moved = math.inf if change is None else change / now
+            still = moved < self.tol
+            if count:
+                now = next(left, None) if now is not None or change is None else None
+                return now, still
+            if now is None:
+                now = first
+            elif now > end:
+                share = min(1.0, max(self.shortest, self.change / max(moved, 1e-12)))
+                now = max(end, now * math.exp(-step * share))
+            elif still:
+                return None, True
+            return now, False
+
+        return level
+
+
+@dataclass(frozen=True)
+class LBFGS(Solver):
+    """L-BFGS on the true objective of a density.
+
+    Attributes:
+        tol (float): relative change of the image below which a step is not worth its
+            pass through the network.
+    """
+
+    name: ClassVar[str] = "LBFGS"
+    needs: ClassVar[type] = DensityPrior
+    max_iter: int = 40
+    tol: float = 1e-3
+
+
+@dataclass(frozen=True)
+class SigpySolver(Solver):
+    """One of :class:`sigpy.app.LinearLeastSquares`, with the prior's prox.
+
+    ADMM and PDHG take a prox at its word, and a gradient step of a density is none.
+
+    Attributes:
+        coupling (float): noise level, relative to the scale, at which ADMM couples
+            prior and data: where the prior tells most. From: tune.py.
+    """
+
+    needs: ClassVar[type] = DenoiserPrior
+    coupling: float = 0.1
+
+
+@dataclass(frozen=True)
+class _GradientMethod(SigpySolver):
+    name: ClassVar[str] = "GradientMethod"
+    needs: ClassVar[type] = Prior
+    max_iter: int = 50
+
+
+@dataclass(frozen=True)
+class _Admm(SigpySolver):
+    name: ClassVar[str] = "ADMM"
+    max_iter: int = 30
+
+
+@dataclass(frozen=True)
+class _Pdhg(SigpySolver):
+    name: ClassVar[str] = "PrimalDualHybridGradient"
+    max_iter: int = 100
+
+
+SOLVERS: dict[str, type[Solver]] = {
+    s.name: s for s in (HQS, LBFGS, _GradientMethod, _Admm, _Pdhg)
+}
+
+
+def get_solver(solver: Solver | str | None, prior: Prior) -> Solver:
+    """A solver by name, itself, or the prior's own.
+
+    Args:
+        solver (Solver, str or None): what was asked for.
+        prior (Prior): which it must be able to use.
+
+    Returns:
+        Solver: the solver.
+
+    Raises:
+        ValueError: if the name is unknown, or the solver needs another prior.
+    """
+    solver = prior.default_solver if solver is None else solver
+    if not isinstance(solver, Solver):
+        if solver not in SOLVERS:
+            raise ValueError(
+                f"solver must be one of {', '.join(SOLVERS)}, or a Solver object, got "
+                f"{solver!r}."
+            )
+        solver = SOLVERS[solver]()
+    solver.check(prior)
+    return solver
