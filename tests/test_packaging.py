@@ -30,6 +30,22 @@ def test_command():
     assert command.load() is main
 
 
+def test_entry_points_are_installed_and_load():
+    """After a change of pyproject.toml: install again."""
+    for group, points in PROJECT["entry-points"].items():
+        installed = entry_points(group=group)
+        for name, value in points.items():
+            [point] = [e for e in installed if e.name == name]
+            assert point.value == value and callable(point.load())
+
+
+def test_bart_is_a_format_of_export(capsys):
+    """The command line finds the plugin that no module of ours may import."""
+    with pytest.raises(SystemExit) as e:
+        main(["export", "--help"])
+    assert e.value.code == 0 and "bart" in capsys.readouterr().out
+
+
 def test_every_dependency_has_an_exact_pin():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [s for s in lines if s and not s.startswith("#")]

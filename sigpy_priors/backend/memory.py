@@ -41,45 +41,45 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def fitting(function: Callable[[], object], gpu: int, most: int) -> int:
+def fitting(function: Callable[[], object], gpu: int, count: int) -> int:
     """How many images fit into the memory that is free.
 
     Args:
         function (callable): does with one image what is to be done with many;
             called on a GPU only, to measure what it needs.
         gpu (int): the GPU, or -1.
-        most (int): how many there are.
+        count (int): how many there are.
 
     Returns:
-        int: from 1 to ``most``.
+        int: from 1 to ``count``.
     """
     if gpu < 0:
-        return min(most, CPU_BATCH)
-    if most == 1:
+        return min(count, CPU_BATCH)
+    if count == 1:
         return 1
     need = max(_need(function, gpu), 1)
-    return max(1, min(most, int(_SHARE * _free(gpu) / need)))
+    return max(1, min(count, int(_SHARE * _free(gpu) / need)))
 
 
 def halving(
-    function: Callable[[int], _Result], size: int, left: int
+    function: Callable[[int], _Result], size: int, remaining: int
 ) -> tuple[_Result, int]:
     """Do several things together, half as many whenever memory runs out.
 
     Args:
         function (callable): does n things, given n.
         size (int): as many as are tried.
-        left (int): as many as there are.
+        remaining (int): as many as there are.
 
     Returns:
-        tuple: the result for ``min(size, left)`` things, and the size, smaller
+        tuple: the result for ``min(size, remaining)`` things, and the size, smaller
         if memory ran out.
 
     Raises:
         Exception: what the function raises otherwise, or even for one thing.
     """
     while True:
-        n = min(size, left)
+        n = min(size, remaining)
         try:
             return function(n), size
         except Exception as e:

@@ -36,7 +36,8 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as f:
+    # Opened here: numpy leaves a damaged file open.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as f:
         arrays = {k: f[k] for k in f.files}
     images = [k for k, a in arrays.items() if a.ndim >= 2 and a.dtype.kind in "uifc"]
     if "img" in images:

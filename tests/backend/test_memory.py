@@ -117,11 +117,11 @@ def test_coils_are_halved_until_they_fit(monkeypatch, rng):
     expected = Sense(mps, weights=weights).N * x
     seen, apply_coils = [], SenseNormal._apply_coils
 
-    def limited(self, mps, weights, x):
+    def limited(self, mps, *rest):
         seen.append(len(mps))
         if len(mps) > 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-        return apply_coils(self, mps, weights, x)
+        return apply_coils(self, mps, *rest)
 
     monkeypatch.setattr(SenseNormal, "_apply_coils", limited)
     normal = SenseNormal(mps, weights)

@@ -176,6 +176,9 @@ BROKEN = [
 ]
 
 
+# nibabel and pydicom leave damaged files to the garbage collector.
+@pytest.mark.filterwarnings("ignore:.*unclosed file")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("ending, write, message", BROKEN)
 def test_a_broken_file_gives_one_clear_error(tmp_path, vol, ending, write, message):
     path = tmp_path / f"bad{ending}"
