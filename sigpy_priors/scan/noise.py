@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "estimate_noise",
     "estimate_scale",
-    "noisy_directions",
+    "noisy_coils",
     "residual",
     "residual_noise",
     "sampling_mask",
@@ -46,8 +46,10 @@ _NOT_SAMPLED = 1e-6
 _RHO = 1e-3
 _STEPS = 12
 _STEPS_SLOW = 24  # of trajectories, whose dense centre slows the fit
-# A combination of coils stands out if its noise has this many times the power.
-_STANDS_OUT = 4.0
+# A coil stands out if its noise has this many times the power of the others', and
+# is brought down until it has no more than this.
+_STANDS_OUT = 3.0
+_SETTLED = 1.2
 
 
 def sampling_mask(y: Array) -> Array:
@@ -197,40 +199,30 @@ def residual_noise(problem: Problem, parts: tuple | None = None) -> tuple[float,
     return math.sqrt(_power(xp, of_data) / left), left / total
 
 
-def noisy_directions(parts: tuple) -> np.ndarray | None:
-    """Combinations of coils whose noise is far above that of the others.
+def noisy_coils(parts: tuple, factors: np.ndarray) -> np.ndarray | None:
+    """Factors that bring coils of far more noise down to the level of the others.
+
+    Only the loudest at a time: their noise leaks through the fit into the residual
+    of the others.
 
     Args:
         parts (tuple): of :func:`residual`, (coils, ...) each.
+        factors (array): (coils,), what the coils were multiplied by so far.
 
     Returns:
-        array or None: Hermitian matrix over the coils that brings their noise down
-        to that of the rest; None where no combination stands out.
+        array or None: better factors; None where no coil stands out any more.
     """
-    of_data, of_noise = (sp.to_device(a, sp.cpu_device) for a in parts)
-    n = len(of_data)
-    flat = [a.reshape(n, -1).astype(np.complex128) for a in (of_data, of_noise)]
-    if n < 3 or not flat[1].any():
+    xp = sp.get_array_module(parts[0])
+    found, white = (
+        np.array([_power(xp, coil) for coil in of_all]) for of_all in parts
+    )
+    power = found / np.maximum(white, 1e-6 * white.max())
+    typical = float(np.median(power))
+    limit = np.where(factors < 1, _SETTLED, _STANDS_OUT) * typical
+    loud = (power > limit) & (power > power.max() / 2)
+    if len(power) < 3 or not typical or not loud.any():
         return None
-    found, white = (a @ a.conj().T for a in flat)
-    # In the metric of what white noise leaves: then its eigenvalues are all one.
-    values, vectors = np.linalg.eigh(white)
-    good = values > 1e-3 * values[-1]
-    if good.sum() < 3:
-        return None
-    root = vectors[:, good] / np.sqrt(values[good])
-    powers, modes = np.linalg.eigh(root.conj().T @ found @ root)
-    typical = float(np.median(powers))
-    loud = powers > _STANDS_OUT * typical
-    if not typical or not loud.any():
-        return None
-    # A loud mode as a direction over the coils.
-    down = np.eye(n, dtype=complex)
-    directions = (vectors[:, good] * np.sqrt(values[good])) @ modes[:, loud]
-    for u, p in zip(directions.T[::-1], powers[loud][::-1]):
-        u = u / np.linalg.norm(u)
-        down -= (1 - math.sqrt(typical / p)) * np.outer(u, u.conj())
-    return down
+    return np.where(loud, factors * np.sqrt(typical / power), factors)
 
 
 def estimate_scale(x: Array) -> float:

@@ -22,7 +22,7 @@ from sigpy_priors.scan import coils
 from sigpy_priors.scan.checks import check_data, check_weights
 from sigpy_priors.scan.noise import (
     estimate_noise,
-    noisy_directions,
+    noisy_coils,
     residual,
     residual_noise,
     sampling_mask,
@@ -38,7 +38,7 @@ _SHARE = 0.15
 # Where the maps' power is below this share of the greatest, nothing is seen.
 _UNSEEN = 1e-6
 # Noise of one coil hides that of another one, so it is looked for again.
-_PASSES = 3
+_PASSES = 12
 
 
 def sense_problem(
@@ -118,12 +118,14 @@ def sense_problem(
         level = band
         if comm is None and band:
             level, parts = _settle(problem, weights, band, coord is None)
-            own = weights is not None and weights.ndim == y.ndim and len(weights) > 1
-            for _ in range(_PASSES if noise is None and not own else 0):
-                T = noisy_directions(parts)
-                if T is None:
+            factors = np.ones(len(y))
+            for _ in range(_PASSES if noise is None else 0):
+                better = noisy_coils(parts, factors)
+                if better is None:
                     break
-                y, mps = coils.mix(T, y), coils.mix(T, mps)
+                T, factors = better / factors, better
+                T = xp.asarray(T).astype(real).reshape((-1,) + (1,) * (y.ndim - 1))
+                y, mps = T * y, T.reshape((-1,) + (1,) * (mps.ndim - 1)) * mps
                 problem = build(y, mps)
                 level, parts = _settle(problem, weights, band, coord is None)
         if noise_std is not None:
