@@ -31,7 +31,7 @@ from bart_plugin.toolbox.program import BartNotFound, find, version_of
 from bart_plugin.toolbox.runner import BartError, run
 from sigpy_priors.io.cfl import write_cfl
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
-from sigpy_priors.scan.problem import sense_problem
+from sigpy_priors.scan.sense import sense_problem
 
 __all__ = ["pics", "nlinv", "sample"]
 
