@@ -34,9 +34,9 @@ from bart_plugin.algorithms import (
 from bart_plugin.twin.admm import BartADMM
 from bart_plugin.twin.graph_reg import GraphReg
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.scan.noise import sampling_mask
 from sigpy_priors.priors.base import DenoiserPrior, Prior
 from sigpy_priors.scan.checks import check_data
+from sigpy_priors.scan.noise import sampling_mask
 
 __all__ = ["BartFISTA", "BartPics", "BART_ORDERS"]
 
