@@ -90,12 +90,13 @@ class HalfQuadraticSplitting(Alg):
         self.u = x * 0
         self.rhos: list[float] = []
         self.resid = self.change = math.inf
-        self._rho = self._next(0, None)
+        self._rho: float | None = self._next(0, None)
         super().__init__(max_iter)
 
     def _update(self) -> None:
         xp = sp.get_array_module(self.x)
         rho = self._rho
+        assert rho is not None  # else it was done
         if self.rhos:
             # u is the multiplier divided by rho.
             self.u *= self.rhos[-1] / rho

@@ -1,14 +1,19 @@
 """Linear operators that priors need beyond SigPy's own."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
 from sigpy_priors.backend import memory
+from sigpy_priors.backend.arrays import Array
 
 __all__ = ["HalvingSense", "SenseNormal"]
 
 
-def _fft_module(xp):
+def _fft_module(xp: Any) -> Any:
     """SciPy's FFT for numpy (it may overwrite its input), else the array's."""
     if xp.__name__ == "numpy":
         import scipy.fft
@@ -49,7 +54,14 @@ class HalvingSense(sp.linop.Linop):
         ValueError: if ``coil_batch_size`` is less than 1.
     """
 
-    def __init__(self, mps, weights=None, coil_batch_size=None, comm=None, **kwargs):
+    def __init__(
+        self,
+        mps: Array,
+        weights: float | Array | None = None,
+        coil_batch_size: int | None = None,
+        comm: Any = None,
+        **kwargs: Any,
+    ) -> None:
         self.mps, self.weights = mps, weights
         self.kwargs = {"comm": comm, **kwargs}
         self.batch = _coils_at_once(coil_batch_size, mps)
@@ -63,7 +75,7 @@ class HalvingSense(sp.linop.Linop):
         # Here: SigPy's batches take no weights that differ between coils.
         return sp.linop.Multiply(A.oshape, self.weights**0.5) * A
 
-    def halve(self, function):
+    def halve(self, function: Any) -> Any:
         """The result of a function of the operator, with fewer coils if need be."""
 
         def attempt(n):
@@ -87,7 +99,7 @@ class HalvingSense(sp.linop.Linop):
 class _Derived(sp.linop.Linop):
     """Adjoint or normal operator of a :class:`HalvingSense`."""
 
-    def __init__(self, parent, name):
+    def __init__(self, parent: Any, name: Any) -> None:
         self.parent, self.name = parent, name
         super().__init__(parent.ishape, parent.oshape if name == "H" else parent.ishape)
 
@@ -118,7 +130,13 @@ class SenseNormal(sp.linop.Linop):
         ValueError: if ``coil_batch_size`` is less than 1.
     """
 
-    def __init__(self, mps, weights=None, coil_batch_size=None, comm=None):
+    def __init__(
+        self,
+        mps: Array,
+        weights: float | Array | None = None,
+        coil_batch_size: int | None = None,
+        comm: Any = None,
+    ) -> None:
         xp = sp.get_array_module(mps)
         axes = tuple(range(1 - mps.ndim, 0))
         if weights is None:
@@ -144,13 +162,17 @@ class SenseNormal(sp.linop.Linop):
     def _apply(self, input):
         xp = sp.get_array_module(input)
         x = xp.fft.ifftshift(input, axes=self.axes)
-        weights = xp.broadcast_to(self.weights, (len(self.mps), *self.weights.shape[1:]))
+        weights = xp.broadcast_to(
+            self.weights, (len(self.mps), *self.weights.shape[1:])
+        )
         parts, self.batch = memory.in_chunks(
             lambda mps, conj, w: self._apply_coils(mps, conj, w, x),
             (self.mps, self.conj, weights),
             self.batch,
         )
-        out = xp.fft.fftshift(sum(parts), axes=self.axes).astype(input.dtype, copy=False)
+        out = xp.fft.fftshift(sum(parts), axes=self.axes).astype(
+            input.dtype, copy=False
+        )
         if self.comm is not None:
             self.comm.allreduce(out)
         return out

@@ -1,13 +1,17 @@
 """Which ending is read by whom: the one door for priors, by name or file."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
+from sigpy_priors.priors.base import Prior
+from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.file import bundled, load_file, open_file
 
 __all__ = ["load_prior", "read_card"]
 
 
-def read_card(name):
+def read_card(name: str | Path) -> PriorCard:
     """The card of a prior, without its weights.
 
     Args:
@@ -27,7 +31,7 @@ def read_card(name):
     return open_file(path)[1]
 
 
-def load_prior(name, runtime="auto"):
+def load_prior(name: str | Path, runtime: str = "auto") -> Prior:
     """Load a prior.
 
     Args:

@@ -1,9 +1,13 @@
 r"""Proximal operators of learned priors."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import sigpy as sp
 
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, check_kind
 
 __all__ = ["DenoiserReg", "LogPriorReg"]
@@ -44,7 +48,13 @@ class DenoiserReg(sp.prox.Prox):
         Plug-and-play priors for model based reconstruction. GlobalSIP.
     """
 
-    def __init__(self, shape, prior, lamda, scale=1.0):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        prior: DenoiserPrior,
+        lamda: float,
+        scale: float = 1.0,
+    ) -> None:
         check_kind(prior, DenoiserPrior)
         _check_weights(lamda, scale)
         self.prior = prior
@@ -93,7 +103,15 @@ class LogPriorReg(sp.prox.Prox):
         reconstruction using deep Bayesian estimation. MRM, 84(4), 2246-2261.
     """
 
-    def __init__(self, shape, prior, lamda, steps=1, step_size=1.0, scale=1.0):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        prior: DensityPrior,
+        lamda: float,
+        steps: int = 1,
+        step_size: float = 1.0,
+        scale: float = 1.0,
+    ) -> None:
         check_kind(prior, DensityPrior)
         _check_weights(lamda, scale)
         if steps < 1 or steps != int(steps):
@@ -104,10 +122,10 @@ class LogPriorReg(sp.prox.Prox):
         self.steps, self.step_size = int(steps), step_size
         super().__init__(shape)
 
-    def _prox(self, alpha, input):
+    def _prox(self, alpha: float, input: Array) -> Array:
         weight = float(alpha * self.lamda / self.scale)
         x = input
         for _ in range(self.steps):
-            ascent = self.prior.grad_log_prob(x / self.scale)
+            ascent: Any = self.prior.grad_log_prob(x / self.scale)
             x = x - self.step_size * (x - input - weight * ascent)
         return x

@@ -3,10 +3,15 @@
 For your test suite: each raises :class:`ContractError` with what it found.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.priors.base import DenoiserPrior, DensityPrior
+from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior
 
 __all__ = ["ContractError", "check_linop", "check_prox", "check_prior"]
 
@@ -31,7 +36,9 @@ def _close(a, b, tol, what):
     _require(error <= limit, f"{what}: differ by {error:.3g}, allowed {limit:.3g}.")
 
 
-def check_linop(A, tol=1e-5, dtype=np.complex64, seed=0):
+def check_linop(
+    A: sp.linop.Linop, tol: float = 1e-5, dtype: Any = np.complex64, seed: int = 0
+) -> None:
     r"""Check :math:`\langle Ax, y\rangle = \langle x, A^H y\rangle`, linearity
     and :math:`A^H A` = ``A.N`` of a linear operator.
 
@@ -55,7 +62,14 @@ def check_linop(A, tol=1e-5, dtype=np.complex64, seed=0):
     _close(A.N(x), A.H(Ax), tol, f"{A}: A.N and A.H A")
 
 
-def check_prox(prox, g=None, alpha=0.3, tol=1e-3, dtype=np.complex128, seed=0):
+def check_prox(
+    prox: sp.prox.Prox,
+    g: Callable | None = None,
+    alpha: float = 0.3,
+    tol: float = 1e-3,
+    dtype: Any = np.complex128,
+    seed: int = 0,
+) -> Any:
     """Check that a prox keeps shape and dtype, leaves its input alone, and
     minimises what it should.
 
@@ -97,7 +111,14 @@ def check_prox(prox, g=None, alpha=0.3, tol=1e-3, dtype=np.complex128, seed=0):
         )
 
 
-def check_prior(prior, shape, sigma=0.1, scale=0.5, tol=1e-4, seed=0):
+def check_prior(
+    prior: Prior,
+    shape: tuple[int, ...],
+    sigma: float = 0.1,
+    scale: float = 0.5,
+    tol: float = 1e-4,
+    seed: int = 0,
+) -> None:
     """Check the contract of a prior at one image shape.
 
     Shape, dtype and kind of array are kept, images of a batch do not see
@@ -139,7 +160,9 @@ def _check_denoiser(prior, x, sigma, tol):
     tensor = prior.denoise(torch.from_numpy(x), sigma)
     _require(torch.is_tensor(tensor), f"{prior}: a tensor became {type(tensor)}.")
     _close(tensor.numpy(), exact, 1e-10, f"{prior}: torch and numpy")
-    _close(prior.denoise(x[1, 2], sigma), exact[1, 2], tol, f"{prior}: batch and single")
+    _close(
+        prior.denoise(x[1, 2], sigma), exact[1, 2], tol, f"{prior}: batch and single"
+    )
     levels = np.linspace(0.5, 1.5, 3) * sigma
     each = np.stack([prior.denoise(x[:, k], s) for k, s in enumerate(levels)], 1)
     _close(prior.denoise(x, levels), each, tol, f"{prior}: one sigma for each image")

@@ -101,6 +101,13 @@ class PriorRecon(sp.app.LinearLeastSquares):
         IEEE TPAMI, 44(10), 6360-6376.
     """
 
+    # What SigPy's class sets to None first, and what is asked for by its kind.
+    x: Any
+    alg: Any
+    proxg: Any
+    prior: Any
+    settings: Any
+
     def __init__(
         self,
         y: Array,
@@ -143,7 +150,12 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
         Args:
             problem (Problem): operator, data and noise.
-            prior, lamda, solver, max_iter, show_pbar, **kwargs: as of the class.
+            prior (Prior): learned prior.
+            lamda (float or None): strength of the prior, 1 by default.
+            solver (str, Solver or None): as of the class.
+            max_iter (int or None): iterations.
+            show_pbar (bool): toggle progress bar.
+            **kwargs: other arguments of the class.
 
         Returns:
             PriorRecon: the app.
@@ -208,7 +220,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         lamda *= prior.strength * (sigma * unit) ** 2 / 2
         if isinstance(solver, solvers.SigpySolver) and solver.name == "ADMM":
             kwargs.setdefault("rho", 2 * lamda / (solver.coupling * self.scale) ** 2)
-        prox = DenoiserReg if denoises else LogPriorReg
+        prox: Any = DenoiserReg if denoises else LogPriorReg
         self._limit = max_iter
         super().__init__(
             problem.A,
@@ -228,7 +240,8 @@ class PriorRecon(sp.app.LinearLeastSquares):
         if self.solver == "LBFGS":  # which has been there, so the network need not
             value = self.alg.objective - self.problem.value(x)
         elif isinstance(self.prior, DensityPrior):
-            value = -self.proxg.lamda * float(self.prior.log_prob(x / self.scale).sum())
+            log_prob: Any = self.prior.log_prob(x / self.scale)
+            value = -self.proxg.lamda * float(log_prob.sum())
         self.prior_values.append(value)
         return value
 
@@ -245,7 +258,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
             array: image (H, W), on the device of the problem.
         """
         with sp.get_device(self.x):
-            x = super().run()
+            x: Any = super().run()
             xp = sp.get_array_module(x)
             if not xp.isfinite(x).all():
                 raise FloatingPointError(
@@ -327,4 +340,3 @@ def _checked(
             f"beside the named ones are {', '.join(_SIGPY)}."
         )
     return float(lamda), solvers.get_solver(solver, prior), max_iter
-

@@ -124,7 +124,9 @@ class PosteriorSampling(sp.app.App):
 
         Args:
             problem (Problem): operator, data and noise.
-            prior, num_samples, **kwargs: as of the class.
+            prior (DenoiserPrior): learned prior.
+            num_samples (int): how many to draw.
+            **kwargs: other arguments of the class.
 
         Returns:
             PosteriorSampling: the app.
@@ -231,7 +233,7 @@ class PosteriorSampling(sp.app.App):
                 steps = method.steps_without_data or steps
         self.sigmas = np.geomspace(sigma_max, sigma_min, steps).tolist()
 
-    def run(self):
+    def run(self) -> Array:
         """Draw the samples that are missing.
 
         After an interruption the finished chunks are kept, and calling this
@@ -242,20 +244,23 @@ class PosteriorSampling(sp.app.App):
             ``keep_samples=False``.
         """
         cost = METHODS[self.method].evaluations(len(self.sigmas), **self.options)
-        with self.device, tqdm(
-            total=self.num_samples * cost,
-            initial=len(self.draws) * cost,
-            desc=f"{type(self).__name__} ({self.method})",
-            unit="evaluation",
-            disable=not self.show_pbar,
-        ) as bar:
+        with (
+            self.device,
+            tqdm(
+                total=self.num_samples * cost,
+                initial=len(self.draws) * cost,
+                desc=f"{type(self).__name__} ({self.method})",
+                unit="evaluation",
+                disable=not self.show_pbar,
+            ) as bar,
+        ):
             self._denoiser = Denoiser(self.prior, bar.update)
             self._drawn, self.data.normals = 0, 0
             while len(self.draws) < self.num_samples:
                 bar.set_postfix_str(f"{len(self.draws)}/{self.num_samples} samples")
                 first = len(self.draws)
                 chunk, self.chunk_size = memory.halving(
-                    lambda n: self._draw(range(first, first + n)),
+                    lambda n, first=first: self._draw(range(first, first + n)),
                     self.chunk_size,
                     self.num_samples - first,
                 )
@@ -299,35 +304,45 @@ class PosteriorSampling(sp.app.App):
         sha = hashlib.sha256()
         for a in (self.data.y, self.data.AHy):
             sha.update(np.ascontiguousarray(sp.to_device(a, sp.cpu_device)).tobytes())
-        rest = (self.method, self.sigmas, self.seed, self.data.noise_std, self.scale,
-                keep, sorted(self.options.items()), repr(self.prior))
+        rest = (
+            self.method,
+            self.sigmas,
+            self.seed,
+            self.data.noise_std,
+            self.scale,
+            keep,
+            sorted(self.options.items()),
+            repr(self.prior),
+        )
         sha.update(repr(rest).encode())
         return sha.hexdigest()
 
     @property
-    def samples(self):
+    def samples(self) -> Array:
         """array: samples so far (S, H, W), in the units of the image."""
         return self.draws.samples[: self.num_samples]
 
     @property
-    def mmse(self):
+    def mmse(self) -> Array:
         """array: mean of the samples, the minimum-error estimate (H, W)."""
         return self.draws.mean.astype(self.data.AHy.dtype)
 
     @property
-    def std(self):
+    def std(self) -> Array:
         """array: pointwise standard deviation (H, W)."""
         return self.draws.moments.std.astype(self.data.AHy.real.dtype)
 
-    def interval(self, level=0.9, part="magnitude"):
+    def interval(self, level: float = 0.9, part: str = "magnitude") -> Any:
         """Pointwise credible interval: :func:`statistics.interval`."""
         return statistics.interval(self.samples, level, part)
 
-    def hallucination_map(self, image, level=0.9, part="magnitude"):
+    def hallucination_map(
+        self, image: Any, level: float = 0.9, part: str = "magnitude"
+    ) -> Any:
         """Where an image leaves it: :func:`statistics.hallucination_map`."""
         return statistics.hallucination_map(self.samples, image, level, part)
 
-    def diagnostics(self, chains=2):
+    def diagnostics(self, chains: int = 2) -> dict:
         """Split R-hat and effective sample size of the magnitude.
 
         Samples are drawn independently, so that these tell trouble, not
@@ -347,12 +362,12 @@ class PosteriorSampling(sp.app.App):
         }
 
     @property
-    def evaluations(self):
+    def evaluations(self) -> float:
         """float: network evaluations for each sample of the last run."""
         return self._denoiser.evaluations / max(self._drawn, 1)
 
     @property
-    def operator_calls(self):
+    def operator_calls(self) -> float:
         """float: applications of A^H A for each sample of the last run."""
         return self.data.normals / max(self._drawn, 1)
 
@@ -367,9 +382,7 @@ def _check(prior: Any, num_samples: int, kwargs: dict) -> None:
             raise ValueError(f"{name} must be a whole number >= 1, got {v}.")
     method = kwargs.get("method", "mmps")
     if method not in METHODS:
-        raise ValueError(
-            f"method must be one of {', '.join(METHODS)}, got {method!r}."
-        )
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     of_app = inspect.signature(PosteriorSampling._assemble).parameters
     of_method = METHODS[method].options
     if unknown := sorted(set(kwargs) - set(of_app) - set(of_method)):

@@ -119,7 +119,7 @@ class HQS(Solver):
 
         def level(change: float | None) -> tuple[float | None, bool]:
             nonlocal now
-            moved = math.inf if change is None else change / now
+            moved = math.inf if change is None or now is None else change / now
             still = moved < self.tol
             if count:
                 now = next(left, None) if now is not None or change is None else None

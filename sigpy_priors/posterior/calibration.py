@@ -13,16 +13,26 @@ References:
     inference. ICML. (TARP.)
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.posterior.statistics import interval
 
 __all__ = ["coverage", "coverage_curve", "ConformalInterval", "tarp"]
 
 
-def coverage(samples, reference, level=0.9, mask=None, part="magnitude"):
+def coverage(
+    samples: Array,
+    reference: Array,
+    level: float = 0.9,
+    mask: Array | None = None,
+    part: str = "magnitude",
+) -> float:
     """Share of the reference's pixels inside the credible interval.
 
     Args:
@@ -41,7 +51,13 @@ def coverage(samples, reference, level=0.9, mask=None, part="magnitude"):
     return float(inside.mean() if mask is None else inside[mask].mean())
 
 
-def coverage_curve(samples, references, levels=None, masks=None, part="magnitude"):
+def coverage_curve(
+    samples: Any,
+    references: Any,
+    levels: Any = None,
+    masks: Any = None,
+    part: str = "magnitude",
+) -> tuple[Array, ...]:
     """Coverage over levels, pooled over images.
 
     Args:
@@ -86,7 +102,7 @@ class ConformalInterval:
         factor (float or None): known after :meth:`fit`.
     """
 
-    def __init__(self, level=0.9, part="magnitude"):
+    def __init__(self, level: float = 0.9, part: str = "magnitude") -> None:
         if not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1, got {level}.")
         self.level, self.part, self.factor = level, part, None
@@ -95,7 +111,13 @@ class ConformalInterval:
         low, high = interval(samples, self.level, self.part)
         return (low + high) / 2, np.maximum((high - low) / 2, 1e-12)
 
-    def fit(self, samples, references, masks=None, risk=None):
+    def fit(
+        self,
+        samples: Any,
+        references: Any,
+        masks: Any = None,
+        risk: float | None = None,
+    ) -> Any:
         """Find the factor on a calibration set.
 
         Args:
@@ -134,7 +156,7 @@ class ConformalInterval:
         self.factor = float(needed[rank - 1])
         return self
 
-    def __call__(self, samples):
+    def __call__(self, samples: Array) -> tuple[Array, ...]:
         """The corrected interval.
 
         Args:
@@ -152,7 +174,9 @@ class ConformalInterval:
         return middle - self.factor * half, middle + self.factor * half
 
 
-def tarp(samples, references, seed=0, levels=None):
+def tarp(
+    samples: Array, references: Array, seed: int = 0, levels: Array | None = None
+) -> tuple[Array, ...]:
     """Test of accuracy with random points: coverage of credible balls.
 
     A posterior is right if and only if the share of its samples that are
@@ -175,8 +199,13 @@ def tarp(samples, references, seed=0, levels=None):
         )
     rng = np.random.default_rng(seed)
     # Another problem's truth: a point where posteriors may be.
-    points = references[(np.arange(len(references)) + rng.integers(
-        1, max(len(references), 2), len(references))) % len(references)]
+    points = references[
+        (
+            np.arange(len(references))
+            + rng.integers(1, max(len(references), 2), len(references))
+        )
+        % len(references)
+    ]
     axes = tuple(range(2, samples.ndim))
     to_samples = (np.abs(samples - points[:, None]) ** 2).sum(axis=axes)
     to_truth = (np.abs(references - points) ** 2).sum(

@@ -1,10 +1,14 @@
 """Samples as they come: their moments, and a file from which a run goes on."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sigpy as sp
 
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.posterior.statistics import OnlineMoments
 
@@ -23,24 +27,29 @@ class Draws:
         moments (OnlineMoments): mean and variance.
     """
 
-    def __init__(self, keep=True, checkpoint=None, fingerprint=""):
+    def __init__(
+        self,
+        keep: bool = True,
+        checkpoint: str | Path | None = None,
+        fingerprint: str = "",
+    ) -> None:
         self.keep = keep
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.fingerprint = fingerprint
         self.moments = OnlineMoments()
         self._chunks = []
 
-    def __len__(self):
+    def __len__(self) -> Any:
         return self.moments.count
 
-    def add(self, chunk):
+    def add(self, chunk: Any) -> None:
         """Add samples (N, H, W)."""
         self.moments.update(chunk)
         if self.keep:
             self._chunks.append(chunk)
 
     @property
-    def samples(self):
+    def samples(self) -> Array:
         """array: samples so far (S, H, W).
 
         Raises:
@@ -56,7 +65,7 @@ class Draws:
         return self._chunks[0]
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         """array: mean of the samples (H, W).
 
         Raises:
@@ -66,7 +75,7 @@ class Draws:
             raise ValueError("no samples yet: call run().")
         return self.moments.mean
 
-    def save(self):
+    def save(self) -> None:
         """Write the checkpoint, if it has a name."""
         if self.checkpoint is None:
             return
@@ -83,7 +92,7 @@ class Draws:
 
         write_atomic(self.checkpoint, write)
 
-    def load(self, device=sp.cpu_device):
+    def load(self, device: Any = sp.cpu_device) -> None:
         """Go on from the checkpoint, if there is one.
 
         Args:

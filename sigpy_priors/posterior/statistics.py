@@ -5,8 +5,14 @@ The standard deviation of complex samples is
 those of the magnitude unless another part is asked for.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import sigpy as sp
+
+from sigpy_priors.backend.arrays import Array
 
 __all__ = [
     "OnlineMoments",
@@ -20,7 +26,7 @@ __all__ = [
 _PARTS = {"magnitude": np.abs, "real": np.real, "imag": np.imag}
 
 
-def check_finite(samples, what="samples"):
+def check_finite(samples: Any, what: str = "samples") -> None:
     """Refuse NaN and infinite values.
 
     Raises:
@@ -48,12 +54,12 @@ class OnlineMoments:
         computing the sample variance. The American Statistician, 37(3).
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self.mean = None
         self._m2 = None
 
-    def update(self, samples):
+    def update(self, samples: Any) -> None:
         """Add samples (N, ...)."""
         xp = sp.get_array_module(samples)
         kind = xp.complex128 if xp.iscomplexobj(samples) else xp.float64
@@ -71,7 +77,7 @@ class OnlineMoments:
         self.count = total
 
     @property
-    def std(self):
+    def std(self) -> Any:
         """Standard deviation, unbiased variance.
 
         Raises:
@@ -81,13 +87,14 @@ class OnlineMoments:
             raise ValueError(
                 f"a standard deviation needs at least 2 samples, got {self.count}."
             )
+        assert self._m2 is not None
         return (self._m2 / (self.count - 1)) ** 0.5
 
-    def state(self):
+    def state(self) -> Any:
         """What :meth:`restore` needs, as arrays."""
         return {"count": self.count, "mean": self.mean, "m2": self._m2}
 
-    def restore(self, state):
+    def restore(self, state: Any) -> None:
         """Go on from a :meth:`state`."""
         self.count, self.mean = int(state["count"]), state["mean"]
         self._m2 = state["m2"]
@@ -99,7 +106,9 @@ def _part(x, part):
     return _PARTS[part](x)
 
 
-def interval(samples, level=0.9, part="magnitude"):
+def interval(
+    samples: Array, level: float = 0.9, part: str = "magnitude"
+) -> tuple[Array, ...]:
     """Pointwise equal-tailed credible interval.
 
     The quantiles are those that cover a further sample with the probability
@@ -123,12 +132,15 @@ def interval(samples, level=0.9, part="magnitude"):
         raise ValueError(f"an interval needs at least 2 samples, got {len(samples)}.")
     xp = sp.get_array_module(samples)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = xp.quantile(_part(samples, part), xp.asarray(tails), axis=0,
-                            method="weibull")
+    low, high = xp.quantile(
+        _part(samples, part), xp.asarray(tails), axis=0, method="weibull"
+    )
     return low, high
 
 
-def hallucination_map(samples, image, level=0.9, part="magnitude"):
+def hallucination_map(
+    samples: Array, image: Array, level: float = 0.9, part: str = "magnitude"
+) -> Array:
     """Where an image leaves the credible interval, and by how much.
 
     Args:
@@ -169,7 +181,7 @@ def _chains(chains):
     return np.concatenate([chains[:, :half], chains[:, -half:]])
 
 
-def split_rhat(chains):
+def split_rhat(chains: Array) -> Array:
     r"""Split :math:`\hat R`: 1 where the halves of all chains agree.
 
     Args:
@@ -191,7 +203,7 @@ def split_rhat(chains):
     return np.where(within > 0, rhat, np.where(between > 0, np.inf, 1.0))
 
 
-def effective_sample_size(chains):
+def effective_sample_size(chains: Array) -> Array:
     """Number of independent draws with the same error of the mean.
 
     Autocorrelations are summed up to the first negative pair (Geyer).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import sigpy as sp
 
@@ -180,7 +181,7 @@ def check_coord(coord: Array, y_shape: tuple, mps_shape: tuple) -> Array:
     return coord
 
 
-def check_weights(weights: Array | float, y_shape: tuple) -> None:
+def check_weights(weights: Any, y_shape: tuple) -> None:
     """Check weights of the data.
 
     Args:
@@ -195,7 +196,9 @@ def check_weights(weights: Array | float, y_shape: tuple) -> None:
     weights = check_array("weights", xp.asarray(weights), "fiub")
     shape = weights.shape
     trailing = tuple(y_shape[len(y_shape) - len(shape) :])
-    if len(shape) > len(y_shape) or any(a not in (1, b) for a, b in zip(shape, trailing)):
+    if len(shape) > len(y_shape) or any(
+        a not in (1, b) for a, b in zip(shape, trailing)
+    ):
         raise ValueError(
             f"weights: expected a shape that broadcasts to y's {y_shape}, got {shape}."
         )

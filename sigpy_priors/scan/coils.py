@@ -6,6 +6,8 @@ alike, so that the image stays what it is.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import sigpy as sp
 
@@ -43,8 +45,8 @@ def distinct(y: Array, mps: Array) -> list[int]:
     flat = [a.reshape(n, -1) for a in (y, mps)]
     # Far-off scales must not overflow a square.
     flat = [a / max(float(xp.abs(a).max()), 1e-38) for a in flat]
-    gram = [sp.to_device(a.conj() @ a.T, sp.cpu_device) for a in flat]
-    power = [np.diag(g).real for g in gram]
+    gram: list[Any] = [sp.to_device(a.conj() @ a.T, sp.cpu_device) for a in flat]
+    power: list[Any] = [np.real(np.diag(g)) for g in gram]
     kept: list[int] = []
     for i in range(n):
         # A map without data is an honest coil that measured nothing: it stays.

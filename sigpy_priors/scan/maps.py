@@ -1,15 +1,27 @@
 """Coil sensitivity maps from undersampled k-space, with SigPy's estimators."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import sigpy as sp
 from sigpy.mri.app import EspiritCalib, JsenseRecon
+
+from sigpy_priors.backend.arrays import Array
 
 __all__ = ["estimate_maps"]
 
 _KERNEL_WIDTH = 6
 
 
-def estimate_maps(y, coord=None, calib_width=24, device=sp.cpu_device, weights=None):
+def estimate_maps(
+    y: Array,
+    coord: Array | None = None,
+    calib_width: int = 24,
+    device: Any = sp.cpu_device,
+    weights: Array | None = None,
+) -> Array:
     """Estimate maps with unit root sum of squares.
 
     ESPIRiT on Cartesian k-space, from the largest fully sampled square at its

@@ -127,8 +127,8 @@ def estimate_noise(
         if coord is None:
             sampled = sampling_mask(y) > 0
         if weights is not None:
-            weights = xp.abs(xp.broadcast_to(weights, y.shape)).max(axis=0)
-            sampled = sampled & (weights > 0)
+            used = xp.abs(xp.broadcast_to(weights, y.shape)).max(axis=0) > 0
+            sampled = sampled & used
         if not sampled.any():
             raise ValueError("weights: zero wherever y was sampled, nothing is left.")
         power = (magnitude**2).mean(axis=0)[sampled]
@@ -213,9 +213,7 @@ def noisy_coils(parts: tuple, factors: np.ndarray) -> np.ndarray | None:
         array or None: better factors; None where no coil stands out any more.
     """
     xp = sp.get_array_module(parts[0])
-    found, white = (
-        np.array([_power(xp, coil) for coil in of_all]) for of_all in parts
-    )
+    found, white = (np.array([_power(xp, coil) for coil in of_all]) for of_all in parts)
     power = found / np.maximum(white, 1e-6 * white.max())
     typical = float(np.median(power))
     limit = np.where(factors < 1, _SETTLED, _STANDS_OUT) * typical

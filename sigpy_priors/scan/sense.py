@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,36 +103,65 @@ def sense_problem(
                 mps, weights, coil_batch_size, comm,
                 coord=coord, transp_nufft=transp_nufft,
             )  # fmt: skip
-            cartesian = coord is None
-            normal = SenseNormal(mps, weights, coil_batch_size, comm) if cartesian else None
-            power = (xp.abs(mps) ** 2).sum(axis=0)
-            if comm is not None:
-                comm.allreduce(power)
-            # What maps multiply an image by, typically: their root sum of squares.
-            gain = math.sqrt(float((power**2).sum() / power.sum()))
-            seen = power > _UNSEEN * power.max()
-            data = y if weights is None else y * weights**0.5
-            return Problem(A, data, 0.0, normal, gain, seen, comm)
+            normal = None
+            if coord is None:
+                normal = SenseNormal(mps, weights, coil_batch_size, comm)
+            return _problem(A, normal, y, mps, weights, comm)
 
-        problem = build(y, mps)
-        band = _band_noise(y, weights, coord, comm)
-        level = band
-        if comm is None and band:
-            level, parts = _settle(problem, weights, band, coord is None)
-            factors = np.ones(len(y))
-            for _ in range(_PASSES if noise is None else 0):
-                better = noisy_coils(parts, factors)
-                if better is None:
-                    break
-                T, factors = better / factors, better
-                T = xp.asarray(T).astype(real).reshape((-1,) + (1,) * (y.ndim - 1))
-                y, mps = T * y, T.reshape((-1,) + (1,) * (mps.ndim - 1)) * mps
-                problem = build(y, mps)
-                level, parts = _settle(problem, weights, band, coord is None)
+        problem, level = build(y, mps), _band_noise(y, weights, coord, comm)
+        if comm is None and level:
+            unmix = noise is None
+            problem, level = _settled(
+                build, problem, y, mps, weights, coord, level, unmix
+            )
         if noise_std is not None:
             _warn_if_far(noise_std, level)
         problem.noise_std = float(level if noise_std is None else noise_std)
     return problem
+
+
+def _problem(
+    A: Any, normal: Any, y: Array, mps: Array, weights: Any, comm: Any
+) -> Problem:
+    """Operator and data with what the maps tell: the gain, and where they see."""
+    xp = sp.get_array_module(mps)
+    power = (xp.abs(mps) ** 2).sum(axis=0)
+    if comm is not None:
+        comm.allreduce(power)
+    # What maps multiply an image by, typically: their root sum of squares.
+    gain = math.sqrt(float((power**2).sum() / power.sum()))
+    seen = power > _UNSEEN * power.max()
+    data = y if weights is None else y * weights**0.5
+    return Problem(A, data, 0.0, normal, gain, seen, comm)
+
+
+def _settled(
+    build: Callable[[Array, Array], Problem],
+    problem: Problem,
+    y: Array,
+    mps: Array,
+    weights: Array | None,
+    coord: Array | None,
+    band: float,
+    weigh: bool,
+) -> tuple[Problem, float]:
+    """The noise level by what a fit leaves, and coils of other noise weighed by it."""
+    factors = np.ones(len(y))
+    for _ in range(_PASSES):
+        parts = residual(problem, weights, coord is None)
+        level, share = residual_noise(problem, parts)
+        better = noisy_coils(parts, factors) if weigh else None
+        if better is None:
+            break
+        T = sp.get_array_module(y).asarray(better).astype(y.real.dtype)
+        problem = build(_times(T, y), _times(T, mps))
+        factors = better
+    return problem, level if share >= _SHARE else band
+
+
+def _times(T: Array, x: Array) -> Array:
+    """Coils (coils, ...) times a factor each."""
+    return T.reshape((-1,) + (1,) * (x.ndim - 1)) * x
 
 
 def _native(v: Array) -> Array:
@@ -161,7 +191,7 @@ def _counting(y: Array, mps: Array, weights: Any, noise: Any, comm: Any) -> tupl
         if noise is not None:
             raise ValueError("noise: whiten the coils before they are distributed.")
         return y, mps, weights, None
-    own = weights is not None and weights.ndim == y.ndim and len(weights) > 1
+    own = getattr(weights, "ndim", 0) == y.ndim and len(weights) > 1
     if noise is None:
         kept = coils.distinct(y, mps)
         if len(kept) < len(y):
@@ -177,7 +207,9 @@ def _counting(y: Array, mps: Array, weights: Any, noise: Any, comm: Any) -> tupl
     return coils.mix(T, y), coils.mix(T, mps), weights, sigma
 
 
-def _band_noise(y: Array, weights: Array | None, coord: Array | None, comm: Any) -> float:
+def _band_noise(
+    y: Array, weights: Array | None, coord: Array | None, comm: Any
+) -> float:
     """The noise level by k-space alone; 0 if there are no data."""
     if not sp.get_array_module(y).any(y):
         return 0.0
@@ -189,15 +221,6 @@ def _band_noise(y: Array, weights: Array | None, coord: Array | None, comm: Any)
     total = np.array([estimate, 1.0])
     comm.allreduce(total)
     return float(total[0] / total[1])
-
-
-def _settle(
-    problem: Problem, weights: Array | None, band: float, cartesian: bool
-) -> tuple:
-    """The noise level by what a fit leaves, where that tells it; and what it leaves."""
-    parts = residual(problem, weights, cartesian)
-    level, share = residual_noise(problem, parts)
-    return level if share >= _SHARE else band, parts
 
 
 def _warn_if_far(noise_std: float, estimate: float) -> None:

@@ -14,7 +14,8 @@ import sigpy.mri as mr
 from cases import SCANS
 
 import sigpy_priors as spp
-from sigpy_priors.show.metrics import nrmse, object_mask, peak, psnr, ssim
+from sigpy_priors.scan.noise import estimate_scale
+from sigpy_priors.show.metrics import nrmse, object_mask, psnr, ssim
 from sigpy_priors.show.plot import compare
 
 LAMDAS = np.geomspace(3e-4, 3e-2, 9)
@@ -33,7 +34,7 @@ def best_wavelet(case, mask):
     for lamda in LAMDAS:
         img, seconds = timed(
             lambda lam=lamda: mr.app.L1WaveletRecon(
-                case.y, case.mps, lam * peak(case.reference), show_pbar=False
+                case.y, case.mps, lam * estimate_scale(case.reference), show_pbar=False
             )
         )
         runs.append((psnr(img, case.reference, mask), lamda, seconds, img))

@@ -5,12 +5,18 @@ Everything is in the prior's units: images divided by their scale, and so are
 the data and their noise level (:meth:`sigpy_priors.scan.problem.Problem.in_units_of`).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend import arrays
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.priors.base import DenoiserPrior
 
 __all__ = ["Denoiser", "Noise"]
 
@@ -27,7 +33,7 @@ class Noise:
         like (array): its dtype and device are used.
     """
 
-    def __init__(self, seed, numbers, like):
+    def __init__(self, seed: int, numbers: Sequence[int], like: Array) -> None:
         self.rngs = [
             np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(i),)))
             for i in numbers
@@ -35,10 +41,10 @@ class Noise:
         self.dtype = np.dtype(like.dtype)
         self.device = sp.get_device(like)
 
-    def __len__(self):
+    def __len__(self) -> Any:
         return len(self.rngs)
 
-    def __call__(self, shape):
+    def __call__(self, shape: Any) -> Any:
         """Draw n ~ CN(0, 1), E|n|^2 = 1, of shape (N, *shape)."""
         real = np.float32 if self.dtype == np.complex64 else np.float64
         out = np.empty((len(self),) + tuple(shape), self.dtype)
@@ -62,7 +68,7 @@ class Denoiser:
             costs about as much as denoising once more.
     """
 
-    def __init__(self, prior, progress=None):
+    def __init__(self, prior: DenoiserPrior, progress: Callable | None = None) -> None:
         self.prior = prior
         self.sigma_range = prior.sigma_range
         self.forwards = 0
@@ -70,17 +76,17 @@ class Denoiser:
         self._progress = progress or (lambda count: None)
 
     @property
-    def evaluations(self):
+    def evaluations(self) -> Any:
         """Network evaluations: forward passes and Jacobian products."""
         return self.forwards + self.vjps
 
-    def __call__(self, x, sigma):
+    def __call__(self, x: Any, sigma: Any) -> Any:
         out = self.prior.denoise(x, float(sigma))
         self.forwards += len(x)
         self._progress(len(x))
         return out
 
-    def linearize(self, x, sigma):
+    def linearize(self, x: Array, sigma: float) -> tuple:
         """Denoise, and get the adjoint Jacobian at ``x``.
 
         Args:

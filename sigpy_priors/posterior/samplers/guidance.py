@@ -26,14 +26,21 @@ References:
     diffusion models for inverse problems. ICLR.
 """
 
-import math
+from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
+from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.solve import conjugate_gradient, inner
 
 __all__ = ["dps", "pigdm", "ddim_step"]
 
 
-def ddim_step(x, clean, sigma, below, eta, noise):
+def ddim_step(x: Any, clean: Any, sigma: Any, below: Any, eta: Any, noise: Any) -> Any:
     """From x at ``sigma`` to the level ``below``, given the clean image."""
     c1 = eta * below * math.sqrt(max(1 - (below / sigma) ** 2, 0))
     c2 = math.sqrt(max(below**2 - c1**2, 0))
@@ -41,7 +48,14 @@ def ddim_step(x, clean, sigma, below, eta, noise):
     return out + c1 * noise(x.shape[1:]) if c1 else out
 
 
-def dps(denoiser, data, noise, sigmas, zeta=1.0, eta=1.0):
+def dps(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    zeta: float = 1.0,
+    eta: float = 1.0,
+) -> Array:
     r"""Diffusion posterior sampling.
 
     Args:
@@ -65,7 +79,15 @@ def dps(denoiser, data, noise, sigmas, zeta=1.0, eta=1.0):
     return denoiser(x, sigmas[-1])
 
 
-def pigdm(denoiser, data, noise, sigmas, prior_std=0.5, eta=1.0, cg_iter=20):
+def pigdm(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    prior_std: float = 0.5,
+    eta: float = 1.0,
+    cg_iter: int = 20,
+) -> Array:
     r"""Pseudoinverse-guided diffusion.
 
     Args:

@@ -38,12 +38,26 @@ References:
     preconditioned unadjusted Langevin algorithm. arXiv:2512.05791.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
+from sigpy_priors.scan.problem import Problem
 
 __all__ = ["ald", "pula"]
 
 
-def ald(denoiser, data, noise, sigmas, steps=3, step_size=0.5):
+def ald(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    steps: int = 3,
+    step_size: float = 0.5,
+) -> Array:
     r"""Annealed Langevin dynamics.
 
     Args:
@@ -67,7 +81,15 @@ def ald(denoiser, data, noise, sigmas, steps=3, step_size=0.5):
     return denoiser(x, sigmas[-1])
 
 
-def pula(denoiser, data, noise, sigmas, steps=2, step_size=0.5, cg_iter=20):
+def pula(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    steps: int = 2,
+    step_size: float = 0.5,
+    cg_iter: int = 20,
+) -> Array:
     r"""Preconditioned unadjusted Langevin algorithm.
 
     Args:

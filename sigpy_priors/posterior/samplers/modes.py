@@ -18,23 +18,31 @@ References:
     and their applications. Biometrika, 57(1). (Independence sampler.)
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import sigpy as sp
 
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
 from sigpy_priors.posterior.samplers.ode import flow
 from sigpy_priors.posterior.samplers.subspace import Subspace
+from sigpy_priors.scan.problem import Problem
 
 __all__ = ["choose", "directions", "unknowns"]
 
 _SIGMA_MAX = 20.0
 
 
-def unknowns(data):
+def unknowns(data: Any) -> Any:
     """Real dimensions that the data can tell something about, at most."""
     return 2 * min(data.y.size, int(np.prod(data.shape)))
 
 
-def directions(data):
+def directions(data: Any) -> Iterator[Any]:
     """Images v such that all V v span what the data see of V."""
     if data.y.size < np.prod(data.shape):
         shape, lift = data.y.shape, data.A.H
@@ -47,7 +55,14 @@ def directions(data):
         yield lift(1j * e)
 
 
-def choose(denoiser, data, noise, sigma, candidates, steps):
+def choose(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigma: float,
+    candidates: int,
+    steps: int,
+) -> Array:
     """Choose one of several draws of the prior by what the data say.
 
     Args:

@@ -38,8 +38,8 @@ any covariance, up to discretisation. For other priors the likelihood of x_t
 is that of matched moments, which blurs the weights of separated modes that
 only the data tell apart. Where there are so few data that the evaluations
 suffice for it, the sampler therefore starts from one of several draws of the
-prior, chosen with the right weights (:mod:`.modes`). Without data no Jacobian is asked for, and it is an
-ODE sampler, exact for any prior up to discretisation.
+prior, chosen with the right weights (:mod:`.modes`). Without data no Jacobian is
+asked for, and it is an ODE sampler, exact for any prior up to discretisation.
 
 Cost: a forward pass for each of the ``sigmas`` and ``products`` Jacobian
 products in all, about 60 together by default.
@@ -53,13 +53,20 @@ References:
     (How the covariance carries over between noise levels.)
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import sigpy as sp
 
-from sigpy_priors.scan.solve import inner
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
 from sigpy_priors.posterior.samplers.modes import choose, unknowns
 from sigpy_priors.posterior.samplers.ode import flow
 from sigpy_priors.posterior.samplers.subspace import Subspace
+from sigpy_priors.scan.problem import Problem
+from sigpy_priors.scan.solve import inner
 
 __all__ = ["mmps", "allot"]
 
@@ -73,7 +80,7 @@ _MODE_STEPS = 8
 _MODE_CANDIDATES = 3
 
 
-def allot(products, steps):
+def allot(products: int, steps: int) -> list[int]:
     """Distribute Jacobian products over noise levels, most of them early.
 
     Early systems are the worst conditioned, and later ones start from what
@@ -121,7 +128,14 @@ def _left_over(data, z):
     return step
 
 
-def mmps(denoiser, data, noise, sigmas, products=45, capacity=64):
+def mmps(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    products: int = 45,
+    capacity: int = 64,
+) -> Array:
     """Draw posterior samples.
 
     Args:

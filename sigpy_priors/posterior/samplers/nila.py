@@ -18,12 +18,26 @@ References:
     reconstruction of accelerated MRI. MICCAI. arXiv:2403.05245.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
 from sigpy_priors.posterior.samplers.guidance import ddim_step
+from sigpy_priors.scan.problem import Problem
 
 __all__ = ["nila"]
 
 
-def nila(denoiser, data, noise, sigmas, lamda=1.0, eta=1.0):
+def nila(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    lamda: float = 1.0,
+    eta: float = 1.0,
+) -> Array:
     r"""Nila-DC.
 
     Args:

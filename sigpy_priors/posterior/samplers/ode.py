@@ -19,9 +19,14 @@ References:
     fast sampling of diffusion models. NeurIPS.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from sigpy_priors.backend.arrays import Array
 
 __all__ = ["flow"]
 
@@ -49,7 +54,7 @@ def _step(x, a, b, means):
     return x
 
 
-def flow(estimate, x, sigmas):
+def flow(estimate: Callable, x: Array, sigmas: Sequence[float]) -> Array:
     """Integrate from the first to the last of the noise levels.
 
     Args:
@@ -62,7 +67,8 @@ def flow(estimate, x, sigmas):
         array: images at the last level (N, H, W).
     """
     times = [-math.log(s) for s in sigmas]
-    means = []
+    means: list[tuple] = []
+    corrected = x
     for i, sigma in enumerate(sigmas[:-1]):
         means = [(times[i], estimate(x, sigma)), *means[: _ORDER - 1]]
         if i:

@@ -21,14 +21,27 @@ References:
     accelerated MRI. Medical Image Analysis, 80, 102479. Algorithm 2.
 """
 
-import math
+from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
+from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.solve import inner
 
 __all__ = ["predictor_corrector"]
 
 
-def predictor_corrector(denoiser, data, noise, sigmas, snr=0.16, lamda=1.0):
+def predictor_corrector(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    snr: float = 0.16,
+    lamda: float = 1.0,
+) -> Array:
     r"""Predictor-corrector sampling.
 
     Args:

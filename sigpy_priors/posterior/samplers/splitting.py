@@ -32,16 +32,30 @@ References:
     decoupled noise annealing. CVPR. Algorithm 1.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.posterior.samplers.core import Denoiser, Noise
 from sigpy_priors.posterior.samplers.guidance import ddim_step
+from sigpy_priors.scan.problem import Problem
 
 __all__ = ["diffpir", "dds", "daps"]
 
 
-def diffpir(denoiser, data, noise, sigmas, lamda=8.0, zeta=0.3, cg_iter=20):
+def diffpir(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    lamda: float = 8.0,
+    zeta: float = 0.3,
+    cg_iter: int = 20,
+) -> Array:
     r"""Plug-and-play restoration by denoising diffusion.
 
     Args:
@@ -69,7 +83,15 @@ def diffpir(denoiser, data, noise, sigmas, lamda=8.0, zeta=0.3, cg_iter=20):
         )
 
 
-def dds(denoiser, data, noise, sigmas, gamma=5.0, cg_iter=5, eta=0.85):
+def dds(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    gamma: float = 5.0,
+    cg_iter: int = 5,
+    eta: float = 0.85,
+) -> Array:
     r"""Decomposed diffusion sampler.
 
     Args:
@@ -94,7 +116,15 @@ def dds(denoiser, data, noise, sigmas, gamma=5.0, cg_iter=5, eta=0.85):
         x = ddim_step(x, clean, sigma, sigmas[k + 1], eta, noise)
 
 
-def daps(denoiser, data, noise, sigmas, ode_steps=5, spread=1.0, cg_iter=20):
+def daps(
+    denoiser: Denoiser,
+    data: Problem,
+    noise: Noise,
+    sigmas: Sequence[float],
+    ode_steps: int = 5,
+    spread: float = 1.0,
+    cg_iter: int = 20,
+) -> Array:
     r"""Decoupled annealing posterior sampling.
 
     Args:

@@ -5,9 +5,15 @@ For images :math:`x \sim CN(D, V)`, of which V is known by pairs
 :math:`D + \mathrm{span}(g_i)`, and the probability of the data.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import sigpy as sp
 
+from sigpy_priors.backend.arrays import Array
+from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.solve import flat, inner
 
 __all__ = ["Subspace"]
@@ -32,17 +38,17 @@ class Subspace:
         capacity (int): pairs to keep, two images each.
     """
 
-    def __init__(self, data, capacity=64):
+    def __init__(self, data: Problem, capacity: int = 64) -> None:
         self.data = data
         self.capacity = capacity
         self.count = 0
         self.precision = 0.0
 
-    def level(self, sigma):
+    def level(self, sigma: Any) -> None:
         """Go on at another sigma."""
         self.precision = sigma**-2
 
-    def add(self, v, g):
+    def add(self, v: Any, g: Any) -> None:
         """Add a pair of the current level, and drop old ones it contradicts.
 
         V is self-adjoint, so that v_i^H g = g_i^H v. Where the prior is far
@@ -95,7 +101,7 @@ class Subspace:
         return (self.gu + self.precision * self.gg)[:, : self._size, : self._size]
 
     @staticmethod
-    def _diagonal(small):
+    def _diagonal(small: Array) -> Array:
         return small.diagonal(axis1=1, axis2=2)
 
     def _along(self, image):
@@ -103,7 +109,7 @@ class Subspace:
         alive = self._diagonal(self.gg)[:, : self._size, None] > 0
         return alive * (self.g[:, : self._size] @ flat(image)[..., None])
 
-    def minimise(self, mean, gradient):
+    def minimise(self, mean: Array, gradient: Array) -> tuple[Array, ...]:
         r"""The most probable image, and the gradient of log p(y | x) there.
 
         Args:
@@ -131,7 +137,7 @@ class Subspace:
         )
         return mean + step, gradient - change - self.precision * step
 
-    def log_evidence(self, mean, gradient):
+    def log_evidence(self, mean: Array, gradient: Array) -> Array:
         r"""Logarithm of :math:`CN(y; A D, A V A^H + \sigma_y^2)`, up to a constant.
 
         Exact if the pairs span what the data see of V. In coordinates where V is
@@ -160,4 +166,7 @@ class Subspace:
         c = ((white @ vectors).swapaxes(1, 2) @ self._along(gradient))[..., 0]
         r = self.data.y - self.data.forward(mean)
         log_p = (c**2 / (1 + values) - xp.log1p(values) / 2).sum(axis=1)
-        return log_p[:, None, None] - inner(r, r).reshape(-1, 1, 1) / self.data.noise_std**2
+        return (
+            log_p[:, None, None]
+            - inner(r, r).reshape(-1, 1, 1) / self.data.noise_std**2
+        )
