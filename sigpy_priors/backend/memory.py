@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from sigpy_priors.backend.arrays import Array
 
-__all__ = ["fitting", "halving", "in_chunks", "out_of_memory"]
+__all__ = ["fitting", "halving", "in_chunks", "main_memory_left", "out_of_memory"]
 
 _Result = TypeVar("_Result")
 
@@ -39,6 +40,43 @@ def out_of_memory(error: BaseException) -> bool:
         or (isinstance(error, RuntimeError) or "onnxruntime" in type(error).__module__)
         and any(words in text for words in _WORDS)
     )
+
+
+def main_memory_left() -> int:
+    """How much main memory this process may still take.
+
+    Returns:
+        int: bytes: the least of what the machine, the control group and the limit on
+        the address space (``ulimit -v``) leave; large where none of them is known.
+    """
+    left = [1 << 62]
+    for path, number in (
+        ("/proc/meminfo", lambda s: 1024 * int(s.split("MemAvailable:")[1].split()[0])),
+        ("/sys/fs/cgroup/memory.max", lambda s: int(s) - _used_by_group()),
+    ):
+        try:
+            left.append(number(Path(path).read_text()))
+        except (OSError, ValueError, IndexError):  # another system, or "max"
+            continue
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            left.append(limit - pages * resource.getpagesize())
+    except (ImportError, OSError, ValueError):
+        pass
+    return max(min(left), 0)
+
+
+def _used_by_group() -> int:
+    """Bytes of the control group that cannot be given back."""
+    cached = 0
+    for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            cached = int(line.split()[1])
+    return int(Path("/sys/fs/cgroup/memory.current").read_text()) - cached
 
 
 def fitting(function: Callable[[], object], gpu: int, count: int) -> int:

@@ -6,12 +6,14 @@ dimension d is numpy's axis -1 - d, and (READ, PHS1) is (W, H).
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.files import check_file, read_text
 
 __all__ = ["read_cfl", "write_cfl", "bart_to_slices", "image_to_bart"]
 
@@ -35,7 +37,7 @@ def read_cfl(path: str | Path) -> npt.NDArray[np.complex64]:
         ValueError: if the header is unreadable or the data are cut short.
     """
     path = Path(path)
-    lines = path.with_suffix(".hdr").read_text(errors="replace").splitlines()
+    lines = read_text(path.with_suffix(".hdr"), "replace").splitlines()
     try:
         dims = [int(n) for n in lines[lines.index("# Dimensions") + 1].split()]
         if not 0 < len(dims) <= _BART_DIMS or min(dims) < 1:
@@ -46,13 +48,14 @@ def read_cfl(path: str | Path) -> npt.NDArray[np.complex64]:
             f"'# Dimensions' and one with up to {_BART_DIMS} sizes."
         ) from None
     dims += [1] * (_BART_DIMS - len(dims))
-    size, expected = path.with_suffix(".cfl").stat().st_size, 8 * int(np.prod(dims))
+    data = check_file(path.with_suffix(".cfl"))
+    size, expected = data.stat().st_size, 8 * math.prod(dims)
     if size != expected:
         raise ValueError(
-            f"{path.with_suffix('.cfl')}: cut short or not of this header: got "
+            f"{data}: cut short or not of this header: got "
             f"{size} bytes, expected {expected}; write it again."
         )
-    return np.memmap(path.with_suffix(".cfl"), "<c8", "r", shape=tuple(dims[::-1]))
+    return np.memmap(data, "<c8", "r", shape=tuple(dims[::-1]))
 
 
 def write_cfl(path: str | Path, data: np.ndarray) -> None:

@@ -6,13 +6,24 @@ file's own units. A reader more is a function and a row in :data:`READERS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sigpy_priors.backend.extras import require
-from sigpy_priors.io.files import FileError, load_npy, open_h5
+from sigpy_priors.io.files import (
+    DEFLATE,
+    FileError,
+    check_file,
+    check_memory,
+    check_ratio,
+    h5_dataset,
+    load_npy,
+    load_npz,
+    open_h5,
+)
 
 __all__ = ["READERS", "read_slices", "find_images"]
 
@@ -32,13 +43,13 @@ def _from_array(a: np.ndarray) -> np.ndarray:
 
 def _read_npy(path: Path) -> np.ndarray:
     # A copy: training must not see a file that changes on the disk.
-    return _from_array(np.array(load_npy(path)))
+    data = load_npy(path)
+    check_memory(path, data.nbytes, f"an array of shape {data.shape}")
+    return _from_array(np.array(data))
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    # Opened here: numpy leaves a damaged file open.
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as f:
-        arrays = {k: f[k] for k in f.files}
+    arrays = load_npz(path)
     images = [k for k, a in arrays.items() if a.ndim >= 2 and a.dtype.kind in "uifc"]
     if "img" in images:
         images = ["img"]
@@ -51,7 +62,14 @@ def _read_npz(path: Path) -> np.ndarray:
 
 def _read_nifti(path: Path) -> np.ndarray:
     [nibabel] = require("nibabel", extra="train")
-    vol = np.asanyarray(nibabel.load(path).dataobj)
+    header = nibabel.load(path)
+    # nibabel asks for as much as the header says, whatever the file holds.
+    shape, dtype = header.shape, header.get_data_dtype()
+    nbytes, what = math.prod(shape) * dtype.itemsize, f"a volume of shape {shape}"
+    packed = path.name.lower().endswith(".gz")
+    check_ratio(path, nbytes, path.stat().st_size, what, DEFLATE if packed else 1)
+    check_memory(path, 2 * nbytes, what)
+    vol = np.asanyarray(header.dataobj)
     if vol.ndim < 2:
         raise ValueError(f"expected images (x, y, ...), got shape {vol.shape}")
     # NIfTI is (x, y, z, t): every z of every t is a slice.
@@ -60,7 +78,17 @@ def _read_nifti(path: Path) -> np.ndarray:
 
 def _read_dicom(path: Path) -> np.ndarray:
     [pydicom] = require("pydicom", extra="train")
+    meta = pydicom.filereader.read_file_meta_info(path)
+    syntax = pydicom.uid.UID(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2"))
+    if syntax.is_deflated:
+        raise ValueError("a deflated DICOM file; expand it with dcmconv")
     file = pydicom.dcmread(path)
+    shape = file.get("NumberOfFrames", 1) or 1, file.Rows, file.Columns
+    nbytes, what = 8 * math.prod(map(int, shape)), f"an image of shape {shape}"
+    # Eight bytes are allowed for each pixel here, of which one at least is stored.
+    packed = DEFLATE if syntax.is_compressed else 8
+    check_ratio(path, nbytes, path.stat().st_size, what, packed)
+    check_memory(path, 2 * nbytes, what)
     if "PixelData" not in file:
         raise ValueError("a DICOM file without an image")
     if file.SamplesPerPixel != 1:
@@ -78,7 +106,7 @@ def _read_fastmri(path: Path) -> np.ndarray:
     import sigpy as sp
 
     with open_h5(path) as f:
-        ksp = f.get("kspace")
+        ksp = h5_dataset(f, "kspace")
         if not isinstance(ksp, h5py.Dataset):
             raise ValueError(f"no dataset 'kspace', got {list(f)}")
         if "mask" in f:
@@ -90,10 +118,13 @@ def _read_fastmri(path: Path) -> np.ndarray:
             )
         sizes = [
             item.shape[-2:]
-            for name, item in f.items()
-            if name.startswith("reconstruction_") and isinstance(item, h5py.Dataset)
+            for name in f
+            if name.startswith("reconstruction_")
+            and isinstance(item := h5_dataset(f, name), h5py.Dataset)
         ]
         size = sizes[0] if sizes else ksp.shape[-2:]
+        nbytes = 16 * math.prod(ksp.shape[1:]) + 4 * len(ksp) * math.prod(size)
+        check_memory(path, nbytes, f"images of 'kspace' {ksp.shape}")
         slices = []
         for k in ksp:
             img = sp.ifft(k, axes=(-2, -1))
@@ -136,9 +167,7 @@ def read_slices(path: str | Path) -> np.ndarray:
     Raises:
         ValueError: naming the file and what is wrong with it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file.")
+    path = check_file(path)
     ending = _ending(path)
     if ending is None:
         raise ValueError(

@@ -7,6 +7,7 @@ one, and readout oversampling is removed. Lines that were not acquired are 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import ismrmrd
 import numpy as np
 import sigpy as sp
 from sigpy.mri.util import get_cov, whiten
+
+from sigpy_priors.io.files import check_memory, h5_dataset, open_h5, reading
 
 __all__ = ["read_ismrmrd"]
 
@@ -28,6 +31,7 @@ _OTHER = (
     ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
     ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
 )
+_SPARSE = 64  # lines are not left out more than this
 _Lines = Sequence[Any]  # acquisitions; their fields are known at run time only
 _CALIBRATION = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
 _BOTH = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING
@@ -48,16 +52,21 @@ def read_ismrmrd(path: str | Path, group: str = "dataset") -> np.ndarray:
         ValueError: if the header is unreadable, data are not 2-D Cartesian,
             or a line does not fit the encoded matrix.
     """
-    try:
-        with ismrmrd.File(path, "r") as file:
-            header = file[group].header
-            acquisitions = list(file[group].acquisitions)
-    except Exception as e:  # the XML parser raises many kinds
-        raise ValueError(
-            f"{path}: ISMRMRD header or data cannot be read ({e}); convert it again."
-        ) from e
+    with open_h5(path) as file:
+        for name in ("xml", "data"):
+            h5_dataset(file, f"{group}/{name}")
+    # The XML parser raises many kinds.
+    with (
+        reading(path, "an ISMRMRD header with data", "convert it again"),
+        ismrmrd.File(path, "r") as file,
+    ):
+        header = file[group].header
+        acquisitions = list(file[group].acquisitions)
+        sizes = [e.encodedSpace.matrixSize for e in header.encoding]
+        if not all(type(n) is int and n > 0 for m in sizes for n in (m.x, m.y)):
+            raise ValueError("an encoded matrix whose sizes are no whole numbers > 0")
     parallel = [e.parallelImaging for e in header.encoding if e.parallelImaging]
-    modes = {p.calibrationMode.value for p in parallel if p.calibrationMode}
+    modes = {getattr(p.calibrationMode, "value", None) for p in parallel}
     noise = [a for a in acquisitions if a.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
     lines = [a for a in acquisitions if _is_image_line(a, "embedded" in modes)]
     if not lines:
@@ -91,7 +100,8 @@ def _encoding(path: str | Path, header: Any, lines: _Lines) -> Any:
             f"split the file."
         )
     encoding = header.encoding[spaces.pop()]
-    trajectory = encoding.trajectory.value
+    # The parser leaves a text that it does not know as it is.
+    trajectory = str(getattr(encoding.trajectory, "value", encoding.trajectory))
     if trajectory.lower() not in ("cartesian", "epi"):
         raise ValueError(
             f"{path}: got a {trajectory} trajectory, expected cartesian; save its "
@@ -113,7 +123,17 @@ def _fill(path: str | Path, encoding: Any, lines: _Lines) -> np.ndarray:
     images = {key: i for i, key in enumerate(sorted(set(keys)))}
     limits = encoding.encodingLimits.kspace_encoding_step_1
     center = limits.center if limits is not None else size.y // 2
-    ksp = np.zeros((len(images), lines[0].active_channels, size.y, size.x), complex)
+    shape = (len(images), lines[0].active_channels, size.y, size.x)
+    rows = len({a.idx.kspace_encode_step_1 for a in lines})
+    samples = max(a.number_of_samples for a in lines)
+    if size.y > _SPARSE * rows or size.x > _SPARSE * samples:
+        raise ValueError(
+            f"{path}: got {rows} different lines of {samples} samples in a matrix of "
+            f"{size.y} x {size.x}, expected a matrix at most {_SPARSE} times as large; "
+            f"the header's encoded matrix is wrong."
+        )
+    check_memory(path, 24 * math.prod(shape), f"k-space of shape {shape}")
+    ksp = np.zeros(shape, complex)
     count = np.zeros((len(images), size.y, size.x), int)
     for key, a in zip(keys, lines):
         data = a.data[:, a.discard_pre : a.number_of_samples - a.discard_post]

@@ -15,6 +15,7 @@ an array may be given.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,7 +24,14 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.cfl import bart_to_slices, read_cfl
-from sigpy_priors.io.files import load_npy, open_h5
+from sigpy_priors.io.files import (
+    check_file,
+    check_memory,
+    h5_dataset,
+    load_npy,
+    open_h5,
+    reading,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -84,10 +92,11 @@ class Slices:
         if not 0 <= i < len(self):
             raise IndexError(i)
         where = f"{self.path}, slice {i}" if self.volume else self.path
-        try:
+        shape = self.shape[1:]
+        nbytes = math.prod(shape) * np.dtype(self._data.dtype).itemsize
+        check_memory(where, nbytes, f"an array of shape {shape}")
+        with reading(where, "data that can be read"):
             item = np.asarray(self._data[i] if self.volume else self._data[:])
-        except OSError as e:
-            raise ValueError(f"{where}: cannot be read, damaged file? ({e})") from e
         bad = item.size - int(np.isfinite(item).sum())
         if bad:
             raise ValueError(
@@ -200,16 +209,15 @@ def _ending(path: Path) -> str:
             f"{', '.join(_ENDINGS)}; convert it with numpy or BART."
         )
     if ending in (".cfl", ".hdr"):
-        missing = [
-            p for p in map(path.with_suffix, (".cfl", ".hdr")) if not p.is_file()
-        ]
-        if missing:
-            raise ValueError(
-                f"{missing[0]}: no such file; a BART array is two files, .cfl and "
-                f".hdr, side by side."
-            )
-    elif not path.is_file():
-        raise ValueError(f"{path}: no such file; check the path.")
+        for p in map(path.with_suffix, (".cfl", ".hdr")):
+            if not p.exists():
+                raise ValueError(
+                    f"{p}: no such file; a BART array is two files, .cfl and .hdr, "
+                    f"side by side."
+                )
+            check_file(p)
+    else:
+        check_file(path)
     return ending
 
 
@@ -217,17 +225,23 @@ def _open_h5(path: Path, key: str) -> np.ndarray | h5py.Dataset:
     import h5py
 
     file = open_h5(path)
-    data = file.get(key)
+    data = h5_dataset(file, key)
     if isinstance(data, h5py.Dataset):
         # fastMRI's single-coil files have (slices, H, W).
-        return data[:][:, None] if key == "kspace" and data.ndim == 3 else data
-    names: list[str] = list(file)
-    groups = [
-        name
-        for name in names
-        if isinstance(item := file[name], h5py.Group) and {"xml", "data"} <= set(item)
-    ]
-    file.close()
+        if key != "kspace" or data.ndim != 3:
+            return data
+        check_memory(path, data.size * data.dtype.itemsize, f"k-space {data.shape}")
+        with reading(path, "data that can be read"):
+            return data[:][:, None]
+    with reading(path, "an HDF5 file that can be read"):
+        names: list[str] = list(file)
+        groups = [
+            name
+            for name in names
+            if isinstance(item := h5_dataset(file, name), h5py.Group)
+            and {"xml", "data"} <= set(item)
+        ]
+        file.close()
     if key == "kspace" and groups:
         from sigpy_priors.io.ismrmrd import read_ismrmrd
 
@@ -257,6 +271,7 @@ def read_array(source: Source) -> np.ndarray:
         if ending == ".h5":
             raise ValueError(f"{path}: got .h5, expected .npy or .cfl for this array.")
         data = load_npy(path) if ending == ".npy" else np.squeeze(read_cfl(path))
+        check_memory(path, data.nbytes, f"an array of shape {data.shape}")
         data = np.array(data)
     else:
         path, data = "array", sp.to_device(source, sp.cpu_device)
