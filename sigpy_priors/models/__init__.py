@@ -48,5 +48,7 @@ def build_precond(net, name, options):
         )
     try:
         return PRECONDS[name](net, **options)
-    except TypeError as e:
+    except ValueError:
+        raise
+    except Exception as e:
         raise ValueError(f"preconditioning {name!r} rejects its options: {e}") from e

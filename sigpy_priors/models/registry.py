@@ -64,5 +64,8 @@ def build_network(name, options, source=None):
         ) from e
     try:
         return builder(**options)
-    except TypeError as e:
-        raise ValueError(f"architecture {name!r} rejects its options: {e}") from e
+    except ValueError:
+        raise
+    except Exception as e:  # negative or huge sizes, texts in place of numbers
+        why = " ".join(str(e).split())[:200]
+        raise ValueError(f"architecture {name!r} rejects its options: {why}") from e

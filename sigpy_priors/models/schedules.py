@@ -66,15 +66,25 @@ def _of_sigmas(sigmas):
     return Schedule("time", False, np.log(sigmas), times)
 
 
+def _whole(steps):
+    """A number of steps as networks are trained with."""
+    if not 2 <= steps <= 1_000_000 or steps != int(steps):
+        raise ValueError(f"steps must be a whole number from 2 to 1e6, got {steps}")
+    return int(steps)
+
+
 def _linear(steps=1000, first=1e-4, last=0.02):
+    steps = _whole(steps)
     return _of_betas(np.linspace(first, last, int(steps)))
 
 
 def _scaled_linear(steps=1000, first=8.5e-4, last=0.012):
+    steps = _whole(steps)
     return _of_betas(np.linspace(first**0.5, last**0.5, int(steps)) ** 2)
 
 
 def _cosine(steps=1000):
+    steps = _whole(steps)
     t = np.arange(int(steps) + 1) / int(steps)
     f = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
     return _of_betas(np.clip(1 - f[1:] / f[:-1], 1e-8, 0.999))
@@ -87,7 +97,7 @@ def _vp(low=0.1, high=20.0):
 
 def _geometric(low=0.01, high=50.0, steps=0):
     if steps:
-        return _of_sigmas(np.geomspace(low, high, int(steps)))
+        return _of_sigmas(np.geomspace(low, high, _whole(steps)))
     return Schedule("time", False, np.log([low, high]), np.array([0.0, 1.0]))
 
 
@@ -135,7 +145,7 @@ def make_schedule(spec):
         )
     try:
         made = SCHEDULES[name](*(float(n) for n in numbers.split(",") if n))
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, OverflowError) as e:
         raise ValueError(f"schedule {spec!r}: {e}") from e
     if made.log_sigma is not None and not np.isfinite(made.log_sigma).all():
         raise ValueError(f"schedule {spec!r} has levels that are not finite.")

@@ -138,7 +138,7 @@ class UNet(nn.Module):
                 f"channels and blocks need one entry per level, "
                 f"got {len(channels)} and {len(blocks)}."
             )
-        if phase_width and not (phase_width > 0 and in_channels == out_channels == 2):
+        if phase_width and not (0 < phase_width <= 100 and in_channels == out_channels == 2):
             raise ValueError(
                 f"phase_width is a width in pixels of complex images (2 channels in and "
                 f"out), got {phase_width} for {in_channels} and {out_channels} channels."

@@ -1,15 +1,57 @@
 """What a prior is, was trained on, and may be used for."""
 
+import hashlib
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-__all__ = ["CARD", "CARD_VERSION", "FORMAT", "PriorCard"]
+__all__ = [
+    "CARD",
+    "CARD_DIGEST",
+    "CARD_VERSION",
+    "FORMAT",
+    "PriorCard",
+    "card_digest",
+    "check_card",
+]
 
 CARD_VERSION = 1
 # What the metadata of a file say: what it is, and under which key its card is.
 FORMAT = "sigpy-priors"
 CARD = "sigpy_priors.card"
+# SHA-256 of the card, and with it, through the digest in the card, of the weights.
+CARD_DIGEST = "sigpy_priors.card_sha256"
+
+
+def card_digest(text: str) -> str:
+    """SHA-256 of a card.
+
+    Args:
+        text (str): the card as it is stored.
+
+    Returns:
+        str: hexadecimal.
+    """
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_card(text: str, digest: str | None, source: object) -> None:
+    """Compare a card with its digest, where there is one: older files have none.
+
+    Args:
+        text (str): the card as it is stored.
+        digest (str or None): from beside it.
+        source (str or Path): named in the error.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    if digest is not None and digest != card_digest(text):
+        raise ValueError(
+            f"{source}: the card is not the one that was written (SHA-256 differs): "
+            f"the file is damaged or was altered; get it again."
+        )
 
 
 class PriorCard(BaseModel):
@@ -46,15 +88,15 @@ class PriorCard(BaseModel):
     precond_options: dict[str, Any] = {}
     package: str | None = None
     sigma_range: tuple[float, float] | None = None
-    sigma: float = Field(0.0, ge=0)
-    strength: float = Field(1.0, gt=0)
+    sigma: float = Field(0.0, ge=0, allow_inf_nan=False)
+    strength: float = Field(1.0, gt=0, allow_inf_nan=False)
     scale: str = "99.8th percentile of the image magnitude is 1"
     weights_sha256: str = ""
     license: str = ""
     data: list[dict[str, str]] = []
     config: dict[str, Any] = {}
     commit: str = ""
-    hours: float | None = Field(None, ge=0)
+    hours: float | None = Field(None, ge=0, allow_inf_nan=False)
     hardware: str = ""
     validation: dict[str, Any] = {}
     citation: str = ""
@@ -69,7 +111,7 @@ class PriorCard(BaseModel):
         if self.sigma_range is None or self.precond is None:
             raise ValueError("a denoiser needs sigma_range and precond")
         lo, hi = self.sigma_range
-        if not 0 < lo < hi:
+        if not 0 < lo < hi < math.inf:
             raise ValueError(f"sigma_range must be 0 < low < high, got {(lo, hi)}")
         return self
 
@@ -92,10 +134,10 @@ class PriorCard(BaseModel):
                 where = ".".join(map(str, err["loc"])) or "card"
                 if where == "version":
                     lines.append(
-                        f"  version {err['input']!r}, but this release reads "
+                        f"version {err['input']!r}, but this release reads "
                         f"version {CARD_VERSION}: update sigpy-priors"
                     )
                 else:
-                    lines.append(f"  {where}: {err['msg']}")
-            text = "\n".join([f"{source}: the prior's card is not valid:", *lines])
+                    lines.append(f"{where}: {err['msg']}")
+            text = f"{source}: the prior's card is not valid: {'; '.join(lines[:5])}"
             raise ValueError(text) from None

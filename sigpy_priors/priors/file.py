@@ -4,10 +4,13 @@ import hashlib
 import json
 from pathlib import Path
 
-from sigpy_priors.priors.card import CARD, FORMAT, PriorCard
+from sigpy_priors.io.files import check_file, reading
+from sigpy_priors.priors.card import CARD, CARD_DIGEST, FORMAT, PriorCard, card_digest, check_card
 
-__all__ = ["save_prior", "open_file", "load_file", "bundled"]
+__all__ = ["LARGEST", "save_prior", "open_file", "load_file", "bundled"]
 
+# No trained network comes near it, and the square of a larger number overflows.
+LARGEST = 1e18
 _DATA = Path(__file__).parents[1] / "data"
 
 
@@ -61,7 +64,8 @@ def save_prior(path, model, card, dtype="float32"):
         if not torch.isfinite(tensors[name]).all():
             raise ValueError(f"{path}: weight {name!r} is not finite as {dtype}.")
     card = card.model_copy(update={"weights_sha256": _digest(tensors)})
-    meta = {"format": FORMAT, CARD: card.model_dump_json()}
+    text = card.model_dump_json()
+    meta = {"format": FORMAT, CARD: text, CARD_DIGEST: card_digest(text)}
     write_atomic(path, lambda p: save_file(tensors, p, meta))
     return card
 
@@ -78,26 +82,23 @@ def open_file(path):
     Raises:
         ValueError: if there is no such file, it is damaged, or no prior.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(
             f"{path}: no such prior; bundled are {', '.join(bundled()) or 'none'}, "
             f"anything else is the path of a file."
         )
-    try:
+    with reading(check_file(path), "a safetensors file"):
         file = safe_open(path, "pt")
-    except (SafetensorError, OSError) as e:
-        raise ValueError(
-            f"{path}: not a safetensors file, or damaged or cut short ({e})."
-        ) from e
-    meta = file.metadata() or {}
+        meta = file.metadata() or {}
     if meta.get("format") != FORMAT or CARD not in meta:
         raise ValueError(
             f"{path}: a safetensors file, but no prior of this package: its "
             f"metadata have no card. Import other networks with their card."
         )
+    check_card(meta[CARD], meta.get(CARD_DIGEST), path)
     return file, PriorCard.parse(meta[CARD], path)
 
 
@@ -120,30 +121,35 @@ def load_file(path, accelerate=None):
     import torch
 
     from sigpy_priors.models import build_model
+    from sigpy_priors.models.declared import build_declared
     from sigpy_priors.priors.density import NetworkDensity
     from sigpy_priors.priors.network import NetworkPrior
 
     file, card = open_file(path)
-    try:
+    with reading(path, "a file of weights that can be read"):
         tensors = {k: file.get_tensor(k) for k in file.keys()}
-    except Exception as e:
-        raise ValueError(f"{path}: weights cannot be read: {e}") from e
     if card.weights_sha256 != _digest(tensors):
         raise ValueError(
             f"{path}: the weights are not those that the card was written for "
             f"(SHA-256 differs): the file is damaged or was altered."
         )
-    model = build_model(json.loads(card.model_dump_json()), card.package)
     tensors = {
         k: t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
         for k, t in tensors.items()
     }
+    for name, t in tensors.items():
+        # Squares of larger ones are beyond single precision.
+        if t.is_floating_point() and not (t.abs() < LARGEST).all():
+            raise ValueError(
+                f"{path}: weight {name!r} is NaN, infinite or beyond {LARGEST:g}; "
+                f"train or convert the network again."
+            )
+    spec = json.loads(card.model_dump_json())
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as e:
-        raise ValueError(
-            f"{path}: the card describes another network than the weights: {e}"
-        ) from e
+        model = build_declared(lambda: build_model(spec, card.package), tensors)
+    except (ValueError, RuntimeError) as e:
+        why = " ".join(str(e).split()).rstrip(".")
+        raise ValueError(f"{path}: {why}.") from e
     if card.kind == "density":
         return NetworkDensity(model, card)
     return NetworkPrior(model, card, accelerate=accelerate)

@@ -1,5 +1,6 @@
 """Prior files: they come back as they went in, and say what is wrong if not."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -46,8 +47,9 @@ def rewrite(path, weights=None, drop=(), **card):
     with safe_open(path, "pt") as f:
         meta = f.metadata()
         tensors = {k: f.get_tensor(k) for k in f.keys()}
-    fields = json.loads(meta["sigpy_priors.priors.card"]) | card
-    meta["sigpy_priors.priors.card"] = json.dumps(fields)
+    fields = json.loads(meta["sigpy_priors.card"]) | card
+    meta["sigpy_priors.card"] = text = json.dumps(fields)
+    meta["sigpy_priors.card_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     for key in drop:
         del meta[key]
     save_file(weights(tensors) if weights else tensors, path, meta)
@@ -96,7 +98,7 @@ def test_no_such_prior_names_the_bundled_ones(tmp_path, monkeypatch, file):
         load_prior("brian")
     assert load_prior("tiny").card.name == "tiny"
     assert read_card("tiny").name == "tiny"
-    with pytest.raises(ValueError, match="no such prior"):
+    with pytest.raises(ValueError, match="is a folder, expected a plain file"):
         load_prior(tmp_path)
 
 
@@ -124,7 +126,7 @@ def test_something_else_entirely(file):
         load_prior(file)
 
 
-@pytest.mark.parametrize("drop", ["format", "sigpy_priors.priors.card"])
+@pytest.mark.parametrize("drop", ["format", "sigpy_priors.card"])
 def test_safetensors_of_another_package(file, drop):
     rewrite(file, drop=[drop])
     with pytest.raises(ValueError, match="no prior of this package"):
@@ -160,9 +162,9 @@ def test_a_card_with_a_wrong_field(file, card, message):
 
 def test_a_card_that_is_no_json(file):
     save_file(
-        {"a": torch.zeros(1)}, file, {"format": FORMAT, "sigpy_priors.priors.card": "{"}
+        {"a": torch.zeros(1)}, file, {"format": FORMAT, "sigpy_priors.card": "{"}
     )
-    with pytest.raises(ValueError, match="card is not valid:\n  card: Invalid JSON"):
+    with pytest.raises(ValueError, match="card is not valid: card: Invalid JSON"):
         load_prior(file)
 
 
@@ -211,3 +213,48 @@ def test_bfloat16_weights(model, file, tmp_path):
     x = np.full((8, 8), 0.5 + 0.25j)
     out, exact = (load_prior(p).denoise(x, 0.1) for p in (path, file))
     np.testing.assert_allclose(out, exact, atol=1e-2)
+
+
+def test_an_altered_card_is_noticed(file):
+    """A digest covers it, and through the card's own digest the weights."""
+    with safe_open(file, "pt") as f:
+        meta, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
+    meta["sigpy_priors.card"] = meta["sigpy_priors.card"].replace("2.0]", "3.0]")
+    save_file(tensors, file, meta)
+    for read in (load_prior, read_card):
+        with pytest.raises(ValueError, match="the card is not the one that was written"):
+            read(file)
+    del meta["sigpy_priors.card_sha256"]  # files from before it
+    save_file(tensors, file, meta)
+    assert load_prior(file).sigma_range == (0.01, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"channels": [200_000, 200_000]},
+        {"blocks": [10**9, 1]},
+        {"channels": [-4, 8]},
+        {"channels": "wide"},
+        {"patch": 10**6},
+        {"phase_width": 1e9},
+        {"emb_channels": 1e99},
+    ],
+)
+@pytest.mark.timeout(20)
+def test_a_card_cannot_ask_for_a_network_of_another_size(file, options):
+    rewrite(file, options={**OPTIONS, **options})
+    with pytest.raises(ValueError) as e:
+        load_prior(file)
+    assert str(e.value).startswith(str(file)) and "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_weights_that_cannot_be_computed_with(model, file, monkeypatch, value):
+    monkeypatch.setattr(torch, "isfinite", lambda t: torch.ones(()))  # an own writer
+    with torch.no_grad():
+        model.net.head.bias[0] = value
+    save_prior(file, model, make_card())
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="'net.head.bias' is NaN, infinite or beyond"):
+        load_prior(file)
