@@ -21,6 +21,7 @@ __all__ = [
 CHANNELS = ("re,im", "im,re", "complex", "mag", "real")
 LAYOUTS = ("NCHW", "NHWC")
 SIGMAS = ("complex", "channel")
+MOST_STRIDE = 1024  # no network halves its images more than ten times
 OVERLAP = 32  # pixels by which tiles overlap
 
 
@@ -199,9 +200,9 @@ def parse_scale(scale):
     parts = scale.split(",") if isinstance(scale, str) else np.atleast_1d(scale)
     try:
         a, b = map(float, (*parts, 0.0)[: max(len(parts), 2)])
-        if a > 0:
+        if 0 < a < np.inf and np.isfinite(b):
             return a, b
-    except ValueError:
+    except (TypeError, ValueError):
         pass
     raise ValueError(f"scale: expected a or a,b with a > 0, got {scale}.")
 
@@ -235,7 +236,20 @@ def build_foreign(module, options, precond, precond_options):
             raise ValueError(
                 f"{key} must be one of {' | '.join(known)}, got {options[key]!r}."
             )
-    names = list(options["inputs"])
+    names = options["inputs"]
+    if not isinstance(names, (list, tuple)):
+        raise ValueError(f"inputs: expected a list of names, got {names!r}.")
+    names = list(names)
+    stride = options["stride"]
+    if not isinstance(stride, int) or not 1 <= stride <= MOST_STRIDE:
+        raise ValueError(
+            f"stride must be a whole number from 1 to {MOST_STRIDE}, got {stride!r}."
+        )
+    if options["output"] not in (None, *module.outputs):
+        raise ValueError(
+            f"output must be one of {', '.join(module.outputs)}, got "
+            f"{options['output']!r}."
+        )
     missing = [n for n in names if n is not None and n not in module.inputs]
     left = [n for n in module.inputs if n not in names]
     if missing or left or not 1 <= len(names) <= 2:

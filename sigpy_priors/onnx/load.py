@@ -4,7 +4,19 @@ import hashlib
 import json
 from pathlib import Path
 
-from sigpy_priors.priors.card import CARD, FORMAT
+from sigpy_priors.backend.errors import describe
+from sigpy_priors.io.files import check_file, reading
+from sigpy_priors.onnx.checks import check_graph, check_weights
+from sigpy_priors.priors.card import (
+    CARD,
+    CARD_DIGEST,
+    FORMAT,
+    card_digest,
+    check_card,
+)
+
+# SHA-256 of the graph without its weights, which have a digest in the card.
+GRAPH_DIGEST = "sigpy_priors.graph_sha256"
 
 __all__ = ["load_onnx", "read_onnx", "card_of", "with_card"]
 
@@ -25,15 +37,11 @@ def read_onnx(path):
     from sigpy_priors.onnx import require
 
     (onnx,) = require("onnx")
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file.")
-    try:
+    path = check_file(path)
+    with reading(path, "an ONNX file"):
         model = onnx.load(path, load_external_data=False)
         if not model.graph.node:
             raise ValueError("it has no nodes")
-    except Exception as e:
-        raise ValueError(f"{path}: not an ONNX file, or damaged ({e}).") from e
     parts = {
         entry.value
         for tensor in model.graph.initializer
@@ -46,10 +54,11 @@ def read_onnx(path):
             f"{path}: its weights lie in {', '.join(missing)}, which should be beside "
             f"it but is not: copy both files together."
         )
-    try:
+    for part in parts:
+        check_file(path.parent / part)
+    with reading(path, "an ONNX file with its external data"):
         onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
-    except Exception as e:
-        raise ValueError(f"{path}: its external data cannot be read ({e}).") from e
+        check_graph(model)
     return model
 
 
@@ -62,6 +71,18 @@ def _digest(model):
         a = numpy_helper.to_array(t)
         sha.update(f"{t.name}:{a.dtype}:{a.shape};".encode() + a.tobytes())
     return sha.hexdigest()
+
+
+def _graph_digest(model):
+    """SHA-256 over nodes, attributes, inputs and outputs; not over the weights."""
+    import onnx
+
+    # Weights may move to a file of their own, and metadata be added.
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.initializer[:]
+    del bare.metadata_props[:]
+    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
 def card_of(model, source):
@@ -85,6 +106,12 @@ def card_of(model, source):
             f"{source}: an ONNX file without the card of a prior: say what it is with\n"
             f"  sigpy-priors import {source} -o prior.onnx"
         )
+    check_card(meta[CARD], meta.get(CARD_DIGEST), source)
+    if meta.get(GRAPH_DIGEST, _graph_digest(model)) != _graph_digest(model):
+        raise ValueError(
+            f"{source}: the graph is not the one that the card was written for "
+            f"(SHA-256 differs): the file is damaged or was altered."
+        )
     return PriorCard.parse(meta[CARD], source)
 
 
@@ -99,10 +126,13 @@ def with_card(model, card):
         PriorCard: as written.
     """
     card = card.model_copy(update={"weights_sha256": _digest(model)})
-    kept = [p for p in model.metadata_props if p.key not in (CARD, "format")]
-    meta = {p.key: p.value for p in kept} | {
-        "format": FORMAT, CARD: card.model_dump_json()
-    }  # fmt: skip
+    text = card.model_dump_json()
+    meta = {p.key: p.value for p in model.metadata_props} | {
+        "format": FORMAT,
+        CARD: text,
+        CARD_DIGEST: card_digest(text),
+        GRAPH_DIGEST: _graph_digest(model),
+    }
     del model.metadata_props[:]
     for key, value in meta.items():
         model.metadata_props.add(key=key, value=value)
@@ -139,6 +169,7 @@ def load_onnx(path):
             f"{path}: the weights are not those that the card was written for "
             f"(SHA-256 differs): the file is damaged or was altered."
         )
+    check_weights(model, path)
     spec = json.loads(card.model_dump_json())
     try:
         module = OnnxModule(model)
@@ -147,6 +178,21 @@ def load_onnx(path):
         foreign = build_foreign(
             module, spec["options"], spec["precond"], spec["precond_options"]
         )
-    except (KeyError, ValueError) as e:
-        raise ValueError(f"{path}: {e}") from e
+        _try(module, foreign)
+    except Exception as e:  # runtimes raise many kinds
+        raise ValueError(f"{path}: {describe(e)}") from e
     return NetworkPrior(foreign, card)
+
+
+def _try(module, foreign):
+    """Denoise one small image: what cannot be computed is known now."""
+    import torch
+
+    size = foreign.denoiser.net.size or (2 * foreign.stride,) * 2
+    with torch.no_grad():
+        out = foreign(torch.zeros(1, 2, *size), torch.ones(1))
+    if out.shape != (1, 2, *size):
+        raise ValueError(
+            f"the network's output has shape {tuple(out.shape)} for an image of shape "
+            f"{(1, 2, *size)}; channels, layout or output of its card are wrong."
+        )

@@ -10,6 +10,7 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.files import load_npz
 from sigpy_priors.posterior.statistics import OnlineMoments
 
 __all__ = ["Draws"]
@@ -101,19 +102,35 @@ class Draws:
         Raises:
             ValueError: if it is no checkpoint, or that of something else.
         """
-        if self.checkpoint is None or not self.checkpoint.is_file():
+        if self.checkpoint is None or not self.checkpoint.exists():
             return
-        try:
-            with np.load(self.checkpoint, allow_pickle=False) as file:
-                saved = dict(file)
-        except (ValueError, OSError, EOFError) as e:
-            raise ValueError(f"{self.checkpoint}: not a checkpoint ({e}).") from e
+        saved = load_npz(self.checkpoint)
         if str(saved.get("fingerprint")) != self.fingerprint:
             raise ValueError(
                 f"{self.checkpoint}: written for other data, prior or settings; "
                 f"remove it, or name another file."
             )
+        self._check(saved)
         state = {k: sp.to_device(saved[k], device) for k in ("mean", "m2")}
-        self.moments.restore(state | {"count": saved["count"]})
+        self.moments.restore(state | {"count": int(saved["count"])})
         if self.keep:
             self._chunks = [sp.to_device(saved["samples"], device)]
+
+    def _check(self, saved: dict[str, np.ndarray]) -> None:
+        """What is in a checkpoint belongs together."""
+        names = ("count", "mean", "m2") + (("samples",) if self.keep else ())
+        wrong = [n for n in names if n not in saved or saved[n].dtype.kind not in "iufc"]
+        if not wrong:
+            wrong = [n for n in names if not np.isfinite(saved[n]).all()]
+        if not wrong and (saved["count"].shape or not saved["count"] > 0):
+            wrong = ["count"]
+        if not wrong and saved["mean"].shape != saved["m2"].shape:
+            wrong = ["m2"]
+        if not wrong and self.keep:
+            expected = (int(saved["count"]), *saved["mean"].shape)
+            wrong = ["samples"] if saved["samples"].shape != expected else []
+        if wrong:
+            raise ValueError(
+                f"{self.checkpoint}: damaged: {wrong[0]!r} is missing, not finite or "
+                f"does not belong to the rest; remove it to start anew."
+            )

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.files import check_file, reading
 
 __all__ = [
     "save_checkpoint",
@@ -22,6 +23,10 @@ def _checksum(tensors):
         crc = zlib.crc32(name.encode(), crc)
         crc = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy(), crc)
     return f"{crc:08x}"
+
+
+def _checksum_text(text):
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def save_checkpoint(path, modules, optimizers, meta):
@@ -43,7 +48,8 @@ def save_checkpoint(path, modules, optimizers, meta):
                 tensors[f"optimizer{i}/{index}/{key}"] = value.detach().cpu().clone()
     # safetensors stores rows in order, whatever the memory format.
     tensors = {k: v.contiguous() for k, v in tensors.items()}
-    text = {"run": json.dumps(meta), "crc32": _checksum(tensors)}
+    run = json.dumps(meta)
+    text = {"run": run, "crc32": _checksum(tensors), "run_crc32": _checksum_text(run)}
     write_atomic(path, lambda p: save_file(tensors, p, text))
 
 
@@ -59,18 +65,21 @@ def read_checkpoint(path):
     Raises:
         ValueError: if the file is damaged or no checkpoint.
     """
-    try:
-        with safe_open(path, "pt") as f:
-            text = f.metadata() or {}
-            if "run" not in text:
-                raise ValueError("it holds no training state")
-            meta = json.loads(text["run"])
-            tensors = {k: f.get_tensor(k) for k in f.keys()}
+    advice = "delete it to start anew"
+    with (
+        reading(check_file(path), "a readable checkpoint", advice),
+        safe_open(path, "pt") as f,
+    ):
+        text = f.metadata() or {}
+        if "run" not in text:
+            raise ValueError("it holds no training state")
+        meta = json.loads(text["run"])
+        if not isinstance(meta, dict):
+            raise ValueError("its training state is no table")
+        tensors = {k: f.get_tensor(k) for k in f.keys()}
+        # Older checkpoints have no sum of their state.
         intact = text.get("crc32") in (None, _checksum(tensors))
-    except Exception as e:
-        raise ValueError(
-            f"{path}: not a readable checkpoint ({e}); delete it to start anew."
-        ) from e
+        intact &= text.get("run_crc32") in (None, _checksum_text(text["run"]))
     if not intact:
         raise ValueError(
             f"{path}: the checkpoint is damaged (checksum differs); delete it to "
@@ -103,13 +112,19 @@ def restore_checkpoint(path, tensors, modules, optimizers):
         except RuntimeError as e:
             raise ValueError(f"{path}: checkpoint of another network: {e}") from e
     for i, opt in enumerate(optimizers):
-        state = {}
-        for key, value in part(f"optimizer{i}/").items():
-            index, field = key.split("/")
-            state.setdefault(int(index), {})[field] = value
-        groups = opt.state_dict()["param_groups"]
-        opt.load_state_dict({"state": state, "param_groups": groups})
-        for p in opt.state:  # back to each weight's own memory format
-            for field, value in opt.state[p].items():
-                if value.shape == p.shape:
-                    opt.state[p][field] = torch.empty_like(p).copy_(value)
+        with reading(path, "a checkpoint of this run", "delete it to start anew"):
+            _restore(opt, part(f"optimizer{i}/"))
+
+
+def _restore(opt, tensors):
+    """Put the state of an optimiser back."""
+    state = {}
+    for key, value in tensors.items():
+        index, field = key.split("/")
+        state.setdefault(int(index), {})[field] = value
+    groups = opt.state_dict()["param_groups"]
+    opt.load_state_dict({"state": state, "param_groups": groups})
+    for p in opt.state:  # back to each weight's own memory format
+        for field, value in opt.state[p].items():
+            if value.shape == p.shape:
+                opt.state[p][field] = torch.empty_like(p).copy_(value)

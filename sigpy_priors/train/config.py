@@ -8,9 +8,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sigpy_priors.io.yaml_file import read_yaml
 from sigpy_priors.models.registry import architectures
 
 __all__ = ["TrainConfig", "load_config", "dump_config", "differences"]
+
+
+_SHOWN = 10  # errors in a file that are told at once
 
 
 class _Strict(BaseModel):
@@ -131,14 +135,7 @@ def load_config(path, **overrides):
         ValueError: naming the file, the field, what was got and expected.
     """
     path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such config file.") from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise ValueError(f"{path}: cannot be read: {e}") from None
-    except yaml.YAMLError as e:
-        raise ValueError(f"{path}: not valid YAML: {e}") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ValueError(
             f"{path}: expected a mapping of fields, got {type(raw).__name__}."
@@ -154,14 +151,18 @@ def load_config(path, **overrides):
     try:
         return TrainConfig.model_validate(raw)
     except ValidationError as e:
-        lines = [_line(err) for err in e.errors()]
-        raise ValueError("\n".join([f"{path}: invalid config:", *lines])) from None
+        lines = [_line(err) for err in e.errors()[:_SHOWN]]
+        more = e.error_count() - len(lines)
+        lines += [f"and {more} more"] if more > 0 else []
+        raise ValueError(f"{path}: invalid config: {'; '.join(lines)}") from None
 
 
 def _line(err):
     where = ".".join(map(str, err["loc"])) or "(file)"
-    got = "" if err["type"] == "missing" else f", got {err.get('input')!r}"
-    return f"  {where}: {err['msg']}{got}"
+    got = repr(err.get("input"))
+    got = got if len(got) < 100 else f"{got[:96]} ..."
+    got = "" if err["type"] == "missing" else f", got {got}"
+    return f"{where}: {err['msg']}{got}"
 
 
 def _with_options(config):

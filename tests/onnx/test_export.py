@@ -62,7 +62,12 @@ def test_the_file_in_any_runtime(tiny, exported, rng):
     assert free == {"x": ["batch", 2, "height", "width"], "sigma": ["batch"]}
     card = spp.read_card(exported)
     assert card.name == "tiny" and card.architecture == "onnx"
-    assert {p.key for p in model.metadata_props} == {"format", "sigpy_priors.priors.card"}
+    assert {p.key for p in model.metadata_props} == {
+        "format",
+        "sigpy_priors.card",
+        "sigpy_priors.card_sha256",
+        "sigpy_priors.graph_sha256",
+    }
     x = rng.standard_normal((1, 2, 21, 30)).astype(np.float32)
     feeds = {"x": x, "sigma": np.array([0.2], np.float32)}
     (y,) = session.run(None, feeds)

@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from sigpy_priors.backend.memory import out_of_memory
 from sigpy_priors.onnx.engine.interpreter import Interpreter
 
 __all__ = ["OnnxModule", "providers", "describe", "open_session", "is_plain"]
@@ -155,14 +156,33 @@ class OnnxModule(Interpreter):
         return self._sessions[key]
 
     def forward(self, *inputs):
+        """Evaluate the graph: as :class:`Interpreter`.
+
+        Raises:
+            ValueError: if it cannot be computed for these inputs.
+        """
+        try:
+            return self._forward(inputs)
+        except (ValueError, NotImplementedError):
+            raise
+        except Exception as e:
+            if out_of_memory(e) or torch.jit.is_tracing():
+                raise
+            shapes = [tuple(x.shape) for x in inputs]
+            why = " ".join(str(e).split())[:300]
+            raise ValueError(
+                f"the ONNX file cannot be computed for inputs of shape {shapes}: {why}"
+            ) from e
+
+    def _forward(self, inputs):
         first = inputs[0]
         if self.anchor.dtype != torch.float32 or not is_plain(inputs):
             if self.unknown and self.broken is None and is_plain(inputs):
                 # Double precision that only onnxruntime can compute, in single.
                 return tuple(o.to(self.anchor.dtype) for o in self._run(inputs))
-            return super().forward(*inputs)
+            return Interpreter.forward(self, *inputs)
         if self.broken is not None or not providers(first.device.type):
-            return super().forward(*inputs)
+            return Interpreter.forward(self, *inputs)
         return self._run(inputs)
 
     def _run(self, inputs):
