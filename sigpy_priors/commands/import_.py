@@ -19,7 +19,15 @@ _NETWORK = (
     "sigma",
     "scale",
 )
-_CONVERSION = ("framework", "python", "builder", "builder_options", "spec", "tensors")
+_CONVERSION = (
+    "framework",
+    "python",
+    "builder",
+    "builder_options",
+    "spec",
+    "tensors",
+    "trust",
+)
 
 
 def add_parser(commands: Any, load: bool) -> None:
@@ -92,6 +100,9 @@ def _add_conversion_arguments(p: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--spec", help="inputs for a trace, such as 'x:N,2,8*H,8*W t:N:int64'"
+    )
+    group.add_argument(
+        "--trust", action="store_true", help="run code that a .pt2 file may hold"
     )
     group.add_argument(
         "--tensors", metavar="IN,...->OUT", help="tensors of a TensorFlow 1 graph"

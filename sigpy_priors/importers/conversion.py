@@ -80,7 +80,7 @@ def detect(model):
 
 def convert(
     model, out_onnx, *, framework=None, python=None, builder=None,
-    builder_options=None, spec=None, tensors=None, show=None,
+    builder_options=None, spec=None, tensors=None, show=None, trust=False,
 ):  # fmt: skip
     """Convert a model to ONNX and compare it with the original.
 
@@ -104,6 +104,8 @@ def convert(
         tensors (str or None): "input,...->output,..." of a TensorFlow 1 graph,
             default BART's names or those of a .map file.
         show (callable or None): is told in one line what was done.
+        trust (bool): the file may run code: a ``.pt2`` of torch.export does so when
+            it is read, and is refused otherwise.
 
     Returns:
         Path: ``out_onnx``; its metadata name the source and the parity.
@@ -117,6 +119,12 @@ def convert(
             f"unknown framework {name!r}, known are {', '.join(FRAMEWORKS)}."
         )
     model = str(model)
+    if model.endswith(".pt2") and not trust:
+        raise ConversionError(
+            f"{model}: reading a .pt2 file runs code that it may hold: if you trust who "
+            f"made it, say so with --trust; better is an ONNX file, or weights with "
+            f"--builder."
+        )
     if not Path(model).exists() and not Path(f"{model}.meta").exists():
         if builder is not None or ":" not in model:
             raise ConversionError(f"{model}: no such file.")

@@ -17,6 +17,7 @@ import numpy as np
 import sigpy as sp
 from sigpy.mri.util import get_cov, whiten
 
+from sigpy_priors.io.h5_heap import check_heaps
 from sigpy_priors.io.files import check_memory, h5_dataset, open_h5, reading
 
 __all__ = ["read_ismrmrd"]
@@ -52,6 +53,7 @@ def read_ismrmrd(path: str | Path, group: str = "dataset") -> np.ndarray:
         ValueError: if the header is unreadable, data are not 2-D Cartesian,
             or a line does not fit the encoded matrix.
     """
+    check_heaps(path)
     with open_h5(path) as file:
         for name in ("xml", "data"):
             h5_dataset(file, f"{group}/{name}")

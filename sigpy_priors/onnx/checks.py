@@ -44,6 +44,8 @@ def check_graph(model: onnx.ModelProto) -> None:
         why = " ".join(str(e).split())[:300]
         if not any(words in why for words in _LEFT_TO_THE_RUNTIME):
             raise ValueError(f"the graph is not valid: {why}") from e
+    for tensor in model.graph.initializer:
+        onnx.numpy_helper.to_array(tensor)  # a type that is known, as many bytes as said
     for value in (*model.graph.input, *model.graph.output):
         kind = value.type.tensor_type.elem_type
         if kind not in onnx.TensorProto.DataType.values() or kind == 0:

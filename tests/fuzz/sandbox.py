@@ -32,7 +32,11 @@ def run(function, folder, seconds=SECONDS, memory=MEMORY):
         tuple: "error" (a ValueError of one line), "result", or one of ``BAD``; and the
         last line of what was said.
     """
-    said = tempfile.TemporaryFile("w+")
+    with tempfile.TemporaryFile("w+") as said:
+        return _watch(function, folder, seconds, memory, said)
+
+
+def _watch(function, folder, seconds, memory, said):
     pid = os.fork()
     if pid == 0:
         _child(function, folder, memory, said)

@@ -126,3 +126,13 @@ def test_scripts_need_no_sigpy_priors():
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True
     )
     assert out.stdout.strip() == "False"
+
+
+def test_a_file_that_runs_code_is_refused(tmp_path):
+    """Before anything of it is read: torch.export.load would run it."""
+    with pytest.raises(ConversionError, match=r"evil.pt2: .* runs code .* --trust"):
+        importers.convert(tmp_path / "evil.pt2", tmp_path / "x.onnx", framework="torch")
+    with pytest.raises(ConversionError, match="no such file"):
+        importers.convert(
+            tmp_path / "evil.pt2", tmp_path / "x.onnx", framework="torch", trust=True
+        )

@@ -41,7 +41,7 @@ def exported(net, tmp_path):
         dynamic_shapes=({0: n, 2: 2 * h, 3: 2 * w}, {0: n}),
     )  # fmt: skip
     torch.export.save(program, tmp_path / "net.pt2")
-    return tmp_path / "net.pt2", {}
+    return tmp_path / "net.pt2", {"trust": True}
 
 
 ROUTES = {
