@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from sigpy_priors.backend.checks import check_count
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior
 
 __all__ = [
@@ -243,6 +244,13 @@ def get_algorithm(
         algorithm = NAMES[algorithm]
         if density and max_iter is None:
             max_iter = DENSITY_MAX_ITER
+    if not isinstance(algorithm, Algorithm):
+        raise ValueError(
+            f"algorithm must be Admm(...), Fista(...) or one of {list(NAMES)}, got "
+            f"{algorithm!r}."
+        )
+    if max_iter is not None:
+        max_iter = check_count("max_iter", max_iter)
     return algorithm if max_iter is None else replace(algorithm, max_iter=max_iter)
 
 
@@ -261,8 +269,11 @@ def as_numbers(name: str, values: Numbers) -> tuple[float, ...] | None:
     """
     if values is None:
         return None
-    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    if array.ndim != 1 or not array.size:
+    try:
+        array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise ValueError(
             f"{name}: expected one number or a sequence of them, got {values}."
         )

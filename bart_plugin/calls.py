@@ -8,6 +8,7 @@ on first use and kept by its content.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,13 @@ from bart_plugin.graph import contract
 from bart_plugin.layout import Scan, checked_image, checked_scan
 from bart_plugin.toolbox.program import BartNotFound, find, version_of
 from bart_plugin.toolbox.runner import BartError, run
+from sigpy_priors.backend.checks import (
+    check_count,
+    check_image,
+    check_number,
+    check_path,
+    check_shape,
+)
 from sigpy_priors.io.cfl import write_cfl
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 from sigpy_priors.scan.sense import sense_problem
@@ -93,15 +101,14 @@ def pics(
     method = get_algorithm(algorithm, density, max_iter)
     if lamda is None:
         lamda = _map_lamda(scan, prior) if density else 1.0
-    if not 0 <= lamda < float("inf"):
-        raise ValueError(f"lamda must be >= 0 and finite, got {lamda}.")
+    lamda = check_number("lamda", lamda)
     size = scan.shape[-2:]
     full = contract.image_shape(size, scan.slices, scan.maps)
     if graph is None:
         assert prior is not None
         # Not the algorithm itself: with another coupling the graph is the same.
         levels = default_levels(prior, method, sigma, relaxation)
-        spec = GraphSpec(size, "pics", *levels, scan.slices, scan.maps, float(peak))
+        spec = GraphSpec(size, "pics", *levels, scan.slices, scan.maps, peak)
         graph = cached_graph(prior, spec)
     name = _checked_name(graph, "pics", full)
     program = _capable("pics -R TF:", bart)
@@ -114,7 +121,12 @@ def pics(
     )
     named = {}
     if warm_start is not None:
-        named["W"] = np.asarray(warm_start).reshape(full[:-1])
+        start = check_image("warm_start", np.asarray(warm_start))
+        if start.size != math.prod(full[:-1]):
+            raise ValueError(
+                f"warm_start: expected an image of shape {scan.shape}, got {start.shape}."
+            )
+        named["W"] = start.reshape(full[:-1])
     x = run(command, data, scan.mps, bart=program, **named)
     advice = f"change {method.setting} or lower lamda (now {lamda})"
     return checked_image(x, scan.shape, advice)
@@ -230,6 +242,10 @@ def sample(
     """
     check_kind(prior, DenoiserPrior)
     _check_counts(n=n, levels=levels, langevin=langevin)
+    seed = check_count("seed", seed, low=0)
+    scale = check_number("scale", scale, strict=True)
+    if shape is not None:
+        shape = check_shape("shape", shape)
     program = _capable("sample .pt" if torchscript else "sample .pb", bart)
     files = {}
     if y is not None:
@@ -244,7 +260,7 @@ def sample(
     h, w = shape
     command = (
         f"sample --external-graph {graph} --dims {w}:{h} -N {levels} -K {langevin} "
-        f"-S {n} -s {int(seed)} --sigma min={low},max={high} {options}"
+        f"-S {n} -s {seed} --sigma min={low},max={high} {options}"
     )
     with tempfile.TemporaryDirectory() as work:
         if files:
@@ -296,8 +312,7 @@ def _posterior_files(
 
 def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
-        if int(value) != value or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1, got {value}.")
+        check_count(name, value)
 
 
 def _noise_range(
@@ -305,8 +320,8 @@ def _noise_range(
 ) -> tuple[float, float]:
     """First and last noise level of ``sample``; below its range a prior is held."""
     least, most = prior.sigma_range
-    low = max(0.005, least) if low is None else low
-    high = min(10.0, most) if high is None else high
+    low = max(0.005, least) if low is None else check_number("sigma_min", low)
+    high = min(10.0, most) if high is None else check_number("sigma_max", high)
     if not 0 < low < high <= most:
         raise ValueError(
             f"expected 0 < sigma_min < sigma_max <= {most:g}, which is the highest "
@@ -317,7 +332,7 @@ def _noise_range(
 
 def _checked_name(graph: str | Path, kind: str, shape: Sequence[int]) -> Path:
     """A graph as BART's command line has it, without ending."""
-    path = Path(graph)
+    path = check_path("graph", graph)
     path = path if path.suffix == ".pb" else Path(f"{path}.pb")
     contract.check_graph(path, kind, shape)
     if any(c in str(path) for c in " {}:"):
@@ -327,7 +342,7 @@ def _checked_name(graph: str | Path, kind: str, shape: Sequence[int]) -> Path:
 
 def _capable(feature: str, bart: str | Path | None) -> Path:
     """The program, if its version has a feature at all."""
-    program = Path(bart) if bart else find()
+    program = find() if bart is None else check_path("bart", bart)
     text = version_of(program)
     if text is None:
         raise BartNotFound(f"{program} does not run as BART.")

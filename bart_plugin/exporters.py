@@ -8,7 +8,6 @@ a loss, a denoiser for a sampler. What the graphs hold is told in
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,12 @@ from bart_plugin.graph import contract
 from bart_plugin.graph.loss import DensityLoss, loss_graph
 from bart_plugin.graph.proximal import prox_graph
 from bart_plugin.graph.sampler import sample_graph, sample_script
+from sigpy_priors.backend.checks import (
+    check_count,
+    check_number,
+    check_path,
+    check_shape,
+)
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 
@@ -72,8 +77,9 @@ class GraphSpec:
             raise ValueError(
                 f"kind must be one of {contract.KINDS}, got {self.kind!r}."
             )
-        if not 0 < self.peak < math.inf:
-            raise ValueError(f"peak must be > 0, got {self.peak}.")
+        check_number("peak", self.peak, strict=True)
+        check_count("slices", self.slices)
+        check_count("maps", self.maps)
         self.image_shape()
 
     def image_shape(self) -> tuple[int, ...]:
@@ -140,17 +146,18 @@ def export(
         UntranslatedOperator: naming operators without translation.
     """
     check_kind(prior)
+    path = check_path("path", path)
     spec = GraphSpec(
-        tuple(shape),
+        check_shape("shape", shape),
         kind,
         as_numbers("sigma", sigma),
         as_numbers("relaxation", relaxation),
         slices,
         maps,
-        float(peak),
+        peak,
         algorithm,
     )
-    return write_graph(prior, prior.module(), Path(path), spec)
+    return write_graph(prior, prior.module(), path, spec)
 
 
 def write_graph(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sigpy_priors.backend.checks import check_choice, check_path
 from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.file import bundled, load_file, open_file
@@ -23,12 +24,17 @@ def read_card(name: str | Path) -> PriorCard:
     Raises:
         ValueError: as :func:`load_prior`.
     """
-    path = Path(bundled().get(str(name), name))
+    path = _path(name)
     if path.suffix == ".onnx":
         from sigpy_priors.onnx.load import card_of, read_onnx
 
         return card_of(read_onnx(path), path)
     return open_file(path)[1]
+
+
+def _path(name: str | Path) -> Path:
+    """The file of a bundled name, or the file itself."""
+    return bundled().get(str(name)) or check_path("name", name)
 
 
 def load_prior(name: str | Path, runtime: str = "auto") -> Prior:
@@ -48,9 +54,8 @@ def load_prior(name: str | Path, runtime: str = "auto") -> Prior:
             or version, its architecture is not installed, card and weights do
             not belong together, or the runtime is unknown.
     """
-    if runtime not in ("auto", "torch"):
-        raise ValueError(f"runtime must be 'auto' or 'torch', got {runtime!r}.")
-    path = Path(bundled().get(str(name), name))
+    check_choice("runtime", runtime, ("auto", "torch"))
+    path = _path(name)
     if path.suffix == ".onnx":
         from sigpy_priors.onnx.load import load_onnx
 

@@ -8,19 +8,68 @@ from typing import Any
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.checks import (
+    check_count,
+    check_finite,
+    check_number,
+    check_shape,
+)
+from sigpy_priors.backend.errors import unwrap
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, check_kind
 
 __all__ = ["DenoiserReg", "LogPriorReg"]
 
 
-def _check_weights(lamda, scale):
-    if not 0 <= lamda < math.inf:
-        raise ValueError(f"lamda must be >= 0 and finite, got {lamda}.")
-    if not 0 < scale < math.inf:
-        raise ValueError(f"scale must be > 0 and finite, got {scale}.")
+class _PriorReg(sp.prox.Prox):
+    """What both have: arguments that are checked, and errors that SigPy wrapped."""
+
+    def __init__(self, shape: Any, prior: Any, lamda: float, scale: float) -> None:
+        self.prior = prior
+        self.lamda = check_number("lamda", lamda)
+        self.scale = check_number("scale", scale, strict=True)
+        shape = check_shape("shape", shape)
+        own = getattr(prior, "shape", None)  # of a prior for images of one size
+        if own is not None and tuple(own) != shape[-len(own) :]:
+            raise ValueError(
+                f"shape: {prior!r} is made for images {tuple(own)}, got {shape}."
+            )
+        super().__init__(shape)
+
+    def __call__(self, alpha: float, input: Array) -> Array:
+        """Apply the operator.
+
+        Args:
+            alpha (float): step size, >= 0.
+            input (array): complex image of this operator's shape.
+
+        Returns:
+            array: like ``input``.
+
+        Raises:
+            ValueError: if one of them is something else or not finite.
+        """
+        alpha = check_number("alpha", alpha)
+        shape = getattr(input, "shape", None)
+        if "complex" not in str(getattr(input, "dtype", "")) or (
+            list(shape or ()) != list(self.shape)
+        ):
+            got = type(input).__name__ if shape is None else f"{input.dtype} {shape}"
+            raise ValueError(
+                f"input: expected a complex image of shape {tuple(self.shape)}, got "
+                f"{got}."
+            )
+        check_finite("input", input)
+        try:
+            return super().__call__(alpha, input)
+        except RuntimeError as e:
+            # The message is in the innermost cause.
+            cause = unwrap(e)
+            if cause is e:
+                raise
+            raise cause from None
 
 
-class DenoiserReg(sp.prox.Prox):
+class DenoiserReg(_PriorReg):
     r"""Proximal operator of :math:`g(x) = -\lambda \log p(x)` by its denoiser.
 
     .. math::
@@ -56,11 +105,7 @@ class DenoiserReg(sp.prox.Prox):
         scale: float = 1.0,
     ) -> None:
         check_kind(prior, DenoiserPrior)
-        _check_weights(lamda, scale)
-        self.prior = prior
-        self.lamda = lamda
-        self.scale = scale
-        super().__init__(shape)
+        super().__init__(shape, prior, lamda, scale)
 
     def _prox(self, alpha, input):
         sigma = math.sqrt(2 * alpha * self.lamda) / self.scale
@@ -69,7 +114,7 @@ class DenoiserReg(sp.prox.Prox):
         return self.scale * self.prior.denoise(input / self.scale, sigma)
 
 
-class LogPriorReg(sp.prox.Prox):
+class LogPriorReg(_PriorReg):
     r"""Proximal operator of :math:`g(x) = -\lambda \log p(x / s)` by gradient steps.
 
     From :math:`x_0 = z`, with the step size t,
@@ -113,14 +158,9 @@ class LogPriorReg(sp.prox.Prox):
         scale: float = 1.0,
     ) -> None:
         check_kind(prior, DensityPrior)
-        _check_weights(lamda, scale)
-        if steps < 1 or steps != int(steps):
-            raise ValueError(f"steps must be a whole number >= 1, got {steps}.")
-        if not 0 < step_size < math.inf:
-            raise ValueError(f"step_size must be > 0 and finite, got {step_size}.")
-        self.prior, self.lamda, self.scale = prior, lamda, scale
-        self.steps, self.step_size = int(steps), step_size
-        super().__init__(shape)
+        self.steps = check_count("steps", steps)
+        self.step_size = check_number("step_size", step_size, strict=True)
+        super().__init__(shape, prior, lamda, scale)
 
     def _prox(self, alpha: float, input: Array) -> Array:
         weight = float(alpha * self.lamda / self.scale)

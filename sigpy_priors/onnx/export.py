@@ -23,7 +23,8 @@ import numpy as np
 import torch
 
 from sigpy_priors.io.atomic import write_atomic
-from sigpy_priors.priors.base import DensityPrior
+from sigpy_priors.backend.checks import check_path
+from sigpy_priors.priors.base import DensityPrior, check_kind
 
 __all__ = ["OPSET", "TOLERANCE", "export_onnx"]
 
@@ -203,6 +204,8 @@ def export_onnx(prior, path, half=False, int8=False):
     from sigpy_priors.onnx.load import with_card
 
     onnx, _ = require("onnx", "onnxruntime")
+    check_kind(prior)
+    path = check_path("path", path)
     if half and int8:
         raise ValueError("half and int8 are alternatives, choose one.")
     if prior.card is not None and prior.card.architecture == "onnx":

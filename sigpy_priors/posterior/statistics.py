@@ -13,6 +13,8 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.checks import check_choice, check_number
+from sigpy_priors.backend.checks import check_finite as check_values
 
 __all__ = [
     "OnlineMoments",
@@ -101,9 +103,7 @@ class OnlineMoments:
 
 
 def _part(x, part):
-    if part not in _PARTS:
-        raise ValueError(f"part must be one of {', '.join(_PARTS)}, got {part!r}.")
-    return _PARTS[part](x)
+    return _PARTS[check_choice("part", part, _PARTS)](x)
 
 
 def interval(
@@ -126,10 +126,13 @@ def interval(
     Raises:
         ValueError: for a level out of range, or fewer than two samples.
     """
-    if not 0 < level < 1:
+    if not 0 < check_number("level", level) < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}.")
+    if getattr(samples, "ndim", 0) < 1:
+        raise ValueError(f"samples: expected an array (S, ...), got {samples!r}.")
     if len(samples) < 2:
         raise ValueError(f"an interval needs at least 2 samples, got {len(samples)}.")
+    check_values("samples", samples)
     xp = sp.get_array_module(samples)
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = xp.quantile(

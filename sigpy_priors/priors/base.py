@@ -17,7 +17,13 @@ References:
 import abc
 import math
 
+import numpy as np
+
 from sigpy_priors.backend import arrays
+from sigpy_priors.backend.checks import check_finite
+
+# A noise level below it has a square that is zero in single precision.
+_LEAST = 1e-18
 
 __all__ = ["Prior", "DenoiserPrior", "DensityPrior", "check_kind"]
 
@@ -72,6 +78,7 @@ class Prior(abc.ABC):
                 f"{self!r}: expected a complex image, got {x.dtype}; "
                 f"convert it with .astype(complex)."
             )
+        check_finite(f"{self!r}: x", x)
 
     def __repr__(self):
         name = self.card.name if self.card else ""
@@ -129,7 +136,12 @@ class DenoiserPrior(Prior):
 
         batch = z.shape[:-2]
         # A number stays on the CPU: checking it must not wait for a GPU.
-        s = torch.as_tensor(sigma, dtype=z.real.dtype)
+        try:
+            s = torch.as_tensor(sigma, dtype=z.real.dtype)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as e:
+            raise ValueError(
+                f"{self!r}: sigma must be a number or an array of them, got {sigma!r}."
+            ) from e
         high = self.sigma_range[1]
         if not ((s >= 0) & (s <= high)).all():
             raise ValueError(
@@ -149,6 +161,8 @@ class DenoiserPrior(Prior):
                 return z
             out = self._denoise_held(flat, s.to(z.device))
         self.evaluations += len(flat)
+        what = f"{self!r}: the denoised image"
+        check_finite(what, out, "expected none: is x divided by its scale?")
         return out.reshape(z.shape)
 
     def score(self, x, sigma):
@@ -162,7 +176,11 @@ class DenoiserPrior(Prior):
         Returns:
             array: like ``x``; half the real gradient over (re, im).
         """
-        return (self.denoise(x, sigma) - x) / sigma**2
+        denoised = self.denoise(x, sigma)
+        sigma = sigma if hasattr(sigma, "dtype") else np.asarray(sigma)
+        if not bool((sigma > _LEAST).all()):
+            raise ValueError(f"{self!r}: sigma must be > 0 for a score, got {sigma}.")
+        return (denoised - x) / (sigma**2 if sigma.ndim else float(sigma) ** 2)
 
 
 class DensityPrior(Prior):

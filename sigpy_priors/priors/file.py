@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from sigpy_priors.backend.checks import check_choice, check_path
 from sigpy_priors.io.files import check_file, reading
 from sigpy_priors.priors.card import CARD, CARD_DIGEST, FORMAT, PriorCard, card_digest, check_card
 
@@ -57,6 +58,14 @@ def save_prior(path, model, card, dtype="float32"):
 
     from sigpy_priors.io.atomic import write_atomic
 
+    path = check_path("path", path)
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(
+            f"model: expected a torch.nn.Module, got {type(model).__name__}."
+        )
+    if not isinstance(card, PriorCard):
+        raise ValueError(f"card: expected a PriorCard, got {type(card).__name__}.")
+    check_choice("dtype", dtype, ("float32", "float16", "bfloat16"))
     tensors = {}
     for name, t in model.state_dict().items():
         t = t.detach().cpu().contiguous()

@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from sigpy_priors.backend import arrays
+from sigpy_priors.backend.checks import check_image
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior
 
 __all__ = ["GaussianPrior", "GaussianMixturePrior"]
@@ -30,7 +31,10 @@ class _Modes:
         self.shape = shape
         self.vectors = None
         if spectrum is not None:
-            values = np.asarray(spectrum, dtype=np.float64)
+            values = check_image("spectrum", np.asarray(spectrum))
+            if values.dtype.kind == "c":
+                raise ValueError("spectrum: expected real numbers, got complex ones.")
+            values = values.astype(np.float64)
             if values.shape != shape:
                 raise ValueError(
                     f"spectrum: expected the image shape {shape}, got {values.shape}."
@@ -76,7 +80,7 @@ class _Component:
     def __init__(self, mean, cov, spectrum):
         import torch
 
-        mean = np.asarray(mean, dtype=np.complex128)
+        mean = check_image("mean", np.asarray(mean)).astype(np.complex128)
         if mean.ndim != 2:
             raise ValueError(f"mean: expected an image (H, W), got {mean.shape}.")
         if (cov is None) == (spectrum is None):

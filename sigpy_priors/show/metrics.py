@@ -11,30 +11,37 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.checks import check_image, check_number
 from sigpy_priors.scan.noise import estimate_scale
 
 __all__ = ["nrmse", "object_mask", "psnr", "psnr_of_mse", "ssim"]
 
 
-def _magnitude(image: Array) -> np.ndarray:
-    return np.abs(sp.to_device(image, sp.cpu_device)).astype(np.float64)
+_LARGEST = 1e150  # the squares of larger ones are infinite
+
+
+def _magnitude(name: str, image: Array) -> np.ndarray:
+    magnitude = np.abs(check_image(name, image, 2)).astype(np.float64)
+    if magnitude.max() > _LARGEST:
+        raise ValueError(f"{name}: values up to {magnitude.max():g}, which overflow.")
+    return magnitude
 
 
 def _pair(
     image: Array, reference: Array, mask: Array | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    image, reference = _magnitude(image), _magnitude(reference)
+    image, reference = _magnitude("image", image), _magnitude("reference", reference)
     if image.shape != reference.shape or image.ndim != 2:
         raise ValueError(
             f"expected two images of one shape (H, W), got {image.shape} and "
             f"{reference.shape}."
         )
-    if not (np.isfinite(image).all() and np.isfinite(reference).all()):
-        raise ValueError("image or reference has NaN or infinite pixels.")
-    mask = object_mask(reference) if mask is None else np.asarray(mask, bool)
+    if mask is None:
+        mask = object_mask(reference)
+    else:
+        mask = check_image("mask", mask).astype(bool)
     if mask.shape != image.shape or not mask.any():
         raise ValueError(
             f"expected a mask of shape {image.shape} with pixels in it, got "
@@ -59,7 +66,8 @@ def object_mask(reference: Array, threshold: float = 0.08) -> np.ndarray:
     """
     from scipy import ndimage
 
-    magnitude = _magnitude(reference)
+    magnitude = _magnitude("reference", reference)
+    threshold = check_number("threshold", threshold)
     if magnitude.ndim != 2 or not magnitude.any():
         raise ValueError(
             f"expected a reference image (H, W) that is not zero, got shape "
@@ -82,6 +90,8 @@ def psnr_of_mse(mse: float, peak: float = 1.0) -> float:
     Returns:
         float: dB; infinite without an error.
     """
+    mse = check_number("mse", mse)
+    peak = check_number("peak", peak, strict=True)
     return 20 * math.log10(peak) - 10 * math.log10(mse) if mse else math.inf
 
 

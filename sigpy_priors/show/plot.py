@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.checks import (
+    check_count,
+    check_image,
+    check_number,
+    check_path,
+)
 from sigpy_priors.posterior import statistics
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.show import metrics
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["animate", "compare", "posterior"]
 
+_LONGEST = 600  # seconds that one sample is shown
 _INCHES = 3  # width of one image
 
 
@@ -86,10 +92,15 @@ def compare(
     Raises:
         ValueError: if there are no images, or shapes differ.
     """
-    if not images:
-        raise ValueError("expected at least one image to compare, got none.")
-    reference = np.abs(sp.to_device(reference, sp.cpu_device))
-    magnitudes = {t: np.abs(sp.to_device(x, sp.cpu_device)) for t, x in images.items()}
+    if not isinstance(images, Mapping) or not images:
+        raise ValueError(
+            f"images: expected a dict of at least one image to compare, got {images!r}."
+        )
+    path = path if path is None else check_path("path", path)
+    if error_scale is not None:
+        error_scale = check_number("error_scale", error_scale)
+    reference = 1.0 * np.abs(check_image("reference", reference, 2))
+    magnitudes = {t: np.abs(check_image(f"images: {t}", x)) for t, x in images.items()}
     psnr = {t: metrics.psnr(x, reference) for t, x in magnitudes.items()}
     captions = {t: f"{psnr[t]:.1f} dB" for t in magnitudes} | dict(captions or {})
     errors = {t: np.abs(x - reference) for t, x in magnitudes.items()}
@@ -143,6 +154,8 @@ def posterior(
         ValueError: for fewer than two samples, or an image of another shape.
     """
     samples = _check(samples)
+    path = path if path is None else check_path("path", path)
+    shown = check_count("shown", shown)
     mean = np.abs(samples.mean(axis=0))
     scale = estimate_scale(mean)
     low, high = statistics.interval(samples, level)
@@ -153,7 +166,7 @@ def posterior(
         (f"width of the {level:.0%} interval", width, _heat(width)),
     ]
     if image is not None:
-        image = sp.to_device(image, sp.cpu_device)
+        image = check_image("image", image)
         outside = statistics.hallucination_map(samples, image, level)
         limit = max(np.abs(outside).max(), 1e-6 * scale)
         style = _gray(limit) | dict(cmap="coolwarm", vmin=-limit)
@@ -185,6 +198,10 @@ def animate(samples: Array, path: str | Path, seconds: float = 0.25) -> None:
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     samples = np.abs(_check(samples))
+    path = check_path("path", path)
+    seconds = check_number("seconds", seconds, strict=True)
+    if seconds > _LONGEST:
+        raise ValueError(f"seconds must be at most {_LONGEST}, got {seconds:g}.")
     if not str(path).lower().endswith(".gif"):
         raise ValueError(f"{path}: expected the ending .gif.")
     figure, axes = _figure(1, 1, samples.shape[1:])
@@ -201,7 +218,7 @@ def animate(samples: Array, path: str | Path, seconds: float = 0.25) -> None:
 
 
 def _check(samples: Array) -> np.ndarray:
-    samples = sp.to_device(samples, sp.cpu_device)
+    samples = check_image("samples", samples)
     if samples.ndim != 3 or len(samples) < 2:
         raise ValueError(
             f"samples: expected shape (at least 2, H, W), got {samples.shape}."

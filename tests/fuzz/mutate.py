@@ -260,7 +260,7 @@ def _h5_types(data, rng):
     import h5py
 
     things = (
-        h5py.Empty("c8"), np.ones((4, 4)), np.ones((2, 0, 3), "c8"), np.array("text"),
+        h5py.Empty("c8"), np.ones((4, 4)), np.ones((2, 0, 3), "c8"), np.array(b"text"),
         np.zeros((2, 4, 4), [("r", "f8"), ("i", "f8")]), np.ones((4, 4), "c8"),
         np.full((4, 32, 32), np.nan, "c8"), np.ones((1, 1, 1, 8, 8), "c8"),
     )  # fmt: skip

@@ -155,11 +155,11 @@ def test_what_loses_too_much_is_refused(tiny, tmp_path, monkeypatch):
     assert not (tmp_path / "x.onnx").exists()
 
 
-def test_mistakes(exported, tmp_path):
+def test_mistakes(exported, brain, tmp_path):
     with pytest.raises(ValueError, match="ONNX file already"):
-        export_onnx(str(exported), tmp_path / "again.onnx")
+        export_onnx(spp.load_prior(exported), tmp_path / "again.onnx")
     with pytest.raises(ValueError, match="alternatives"):
-        export_onnx("brain", tmp_path / "x.onnx", half=True, int8=True)
+        export_onnx(brain, tmp_path / "x.onnx", half=True, int8=True)
 
 
 def test_cpu_backend(tiny_prior_file, tmp_path, monkeypatch, rng, capsys):
