@@ -1,5 +1,6 @@
 # make demo   reconstruct the bundled example into demo/
 # make test   the whole test suite
+# make fuzz   thousands of damaged files and wrong arguments; COUNT for each loader
 # make bench  what is measured, not asserted: tests/benchmarks
 #
 # Needs git, make and python >= 3.11 with venv; PYTHON chooses the interpreter, JOBS
@@ -11,7 +12,7 @@ BIN := .venv/bin
 PINS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo test fuzz bench clean
 
 demo: $(BIN)/.installed
 	$(BIN)/sigpy-priors demo --out demo
@@ -25,6 +26,12 @@ test: $(BIN)/.installed-test
 	done
 	$(BIN)/python tests/importers/environment.py
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+COUNT ?= 110
+fuzz: $(BIN)/.installed-test
+	$(BIN)/python -W ignore tests/fuzz/fuzz.py --count $(COUNT)
+	$(BIN)/python -W ignore tests/fuzz/misuse.py
+	test ! -d ../shared/cases/robust/mutants || $(BIN)/python -W ignore tests/fuzz/mutants.py
 
 bench: $(BIN)/.installed-test
 	$(BIN)/python tests/benchmarks/recon.py

@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sigpy_priors.backend.checks import check_count
+from sigpy_priors.backend.validate import check_count
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior
 
 __all__ = [

@@ -30,7 +30,7 @@ from bart_plugin.graph import contract
 from bart_plugin.layout import Scan, checked_image, checked_scan
 from bart_plugin.toolbox.program import BartNotFound, find, version_of
 from bart_plugin.toolbox.runner import BartError, run
-from sigpy_priors.backend.checks import (
+from sigpy_priors.backend.validate import (
     check_count,
     check_image,
     check_number,

@@ -29,7 +29,7 @@ from bart_plugin.graph import contract
 from bart_plugin.graph.loss import DensityLoss, loss_graph
 from bart_plugin.graph.proximal import prox_graph
 from bart_plugin.graph.sampler import sample_graph, sample_script
-from sigpy_priors.backend.checks import (
+from sigpy_priors.backend.validate import (
     check_count,
     check_number,
     check_path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sigpy_priors.backend.checks import check_choice, check_path
+from sigpy_priors.backend.validate import check_choice, check_path
 from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.file import bundled, load_file, open_file

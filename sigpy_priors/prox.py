@@ -8,7 +8,7 @@ from typing import Any
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.checks import (
+from sigpy_priors.backend.validate import (
     check_count,
     check_finite,
     check_number,

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from sigpy_priors.io.atomic import write_atomic
-from sigpy_priors.backend.checks import check_path
+from sigpy_priors.backend.validate import check_path
 from sigpy_priors.priors.base import DensityPrior, check_kind
 
 __all__ = ["OPSET", "TOLERANCE", "export_onnx"]

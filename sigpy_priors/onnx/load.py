@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sigpy_priors.backend.errors import describe
 from sigpy_priors.io.files import check_file, reading
-from sigpy_priors.onnx.checks import check_graph, check_weights
+from sigpy_priors.onnx.limits import check_graph, check_weights
 from sigpy_priors.priors.card import (
     CARD,
     CARD_DIGEST,

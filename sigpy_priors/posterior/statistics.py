@@ -13,8 +13,8 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.checks import check_choice, check_number
-from sigpy_priors.backend.checks import check_finite as check_values
+from sigpy_priors.backend.validate import check_choice, check_number
+from sigpy_priors.backend.validate import check_finite as check_values
 
 __all__ = [
     "OnlineMoments",

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from sigpy_priors.backend import arrays
-from sigpy_priors.backend.checks import check_finite
+from sigpy_priors.backend.validate import check_finite
 
 # A noise level below it has a square that is zero in single precision.
 _LEAST = 1e-18

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from sigpy_priors.backend.checks import check_choice, check_path
+from sigpy_priors.backend.validate import check_choice, check_path
 from sigpy_priors.io.files import check_file, reading
 from sigpy_priors.priors.card import CARD, CARD_DIGEST, FORMAT, PriorCard, card_digest, check_card
 

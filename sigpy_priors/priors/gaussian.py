@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from sigpy_priors.backend import arrays
-from sigpy_priors.backend.checks import check_image
+from sigpy_priors.backend.validate import check_image
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior
 
 __all__ = ["GaussianPrior", "GaussianMixturePrior"]

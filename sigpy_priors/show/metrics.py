@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.checks import check_image, check_number
+from sigpy_priors.backend.validate import check_image, check_number
 from sigpy_priors.scan.noise import estimate_scale
 
 __all__ = ["nrmse", "object_mask", "psnr", "psnr_of_mse", "ssim"]

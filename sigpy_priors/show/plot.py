@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.checks import (
+from sigpy_priors.backend.validate import (
     check_count,
     check_image,
     check_number,

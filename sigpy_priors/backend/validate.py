@@ -211,7 +211,7 @@ def _traced(tensor: Any) -> bool:
 
     return (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or torch._C._get_tracing_state() is not None
         or bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
         or bool(torch._is_functional_tensor(tensor))
     )
