@@ -97,7 +97,7 @@ def check_shape(name: str, value: Any, least: int = 2) -> tuple[int, ...]:
         ValueError: if it is something else.
     """
     sizes: tuple[Any, ...] = ()
-    if isinstance(value, tuple | list | np.ndarray):
+    if isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1:
         sizes = tuple(value)
     if len(sizes) < least or not all(
         isinstance(n, numbers.Integral) and n > 0 for n in sizes

@@ -150,9 +150,14 @@ class GaussianMixturePrior(DenoiserPrior, DensityPrior):
             )
         ]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """tuple of int: (H, W) of the images that it is of."""
+        return self.components[0].modes.shape
+
     def _check(self, x):
         super()._check(x)
-        shape = self.components[0].modes.shape
+        shape = self.shape
         if tuple(x.shape[-2:]) != shape:
             raise ValueError(
                 f"{self!r}: made for images {shape}, got {tuple(x.shape)}."
