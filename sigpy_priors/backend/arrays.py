@@ -59,6 +59,8 @@ def to_torch(x: Array) -> torch.Tensor:
         return x
     if sp.get_device(x) == sp.cpu_device:
         x = np.asarray(x)
+        if not x.dtype.isnative:  # from a file of another machine
+            x = x.astype(x.dtype.newbyteorder("="))
         if not x.flags.writeable or any(s < 0 for s in x.strides):
             x = x.copy()
         return torch.from_numpy(x)

@@ -17,6 +17,9 @@ _JOB = (
     "slices",
     "noise_std",
     "calib_width",
+    "coils",
+    "noise",
+    "shape",
     "precision",
     "device",
     "coil_batch_size",
@@ -60,6 +63,14 @@ def _slices(text: str) -> slice:
         ) from None
 
 
+def _shape(text: str) -> tuple[int, int]:
+    try:
+        height, width = (int(n) for n in text.replace("x", ",").split(","))
+        return height, width
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected H,W, got {text!r}") from None
+
+
 def add_volume_arguments(p: argparse.ArgumentParser) -> None:
     """Declare the options of a command that does the same with every slice.
 
@@ -70,7 +81,8 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         "kspace",
         metavar="KSPACE",
         help="k-space (coils, H, W) or (slices, coils, H, W), zeros where not "
-        "sampled: .npy, BART .cfl, fastMRI .h5 or ISMRMRD .h5",
+        "sampled: .npy, BART .cfl, fastMRI .h5 or ISMRMRD .h5 and .mrd (FILE/GROUP is "
+        "one of several measurements)",
     )
     p.add_argument("-o", "--output", required=True, metavar="OUT", help=".npy or .cfl")
     p.add_argument(
@@ -82,6 +94,17 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         default=24,
         metavar="N",
         help="greatest width of the calibration region of estimated maps [24]",
+    )
+    p.add_argument(
+        "--coils",
+        type=int,
+        metavar="N",
+        help="compress coils to N virtual ones, before maps are estimated [12 of more]",
+    )
+    p.add_argument(
+        "--noise",
+        metavar="FILE",
+        help="noise scan (coils, samples) or covariance (coils, coils) [the file's]",
     )
     p.add_argument(
         "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
@@ -103,6 +126,12 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         "--coord",
         metavar="FILE",
         help="non-Cartesian coordinates (..., 2), or a trajectory of `bart traj`",
+    )
+    p.add_argument(
+        "--shape",
+        type=_shape,
+        metavar="H,W",
+        help="size of the image with --coord [that of the trajectory]",
     )
     p.add_argument(
         "--device", type=int, default=-1, metavar="ID", help="GPU number, or -1 [-1]"

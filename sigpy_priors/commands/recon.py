@@ -47,16 +47,20 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Reconstruct every slice that is not finished, then write the output."""
-    from sigpy_priors import volume
+    from sigpy_priors.io.output import write_image
+    from sigpy_priors.volume import recon
 
     start = time.monotonic()
-    job = volume.recon(
+    job = recon(
         **job_arguments(args),
         lamda=args.lamda,
         solver=args.solver,
         max_iter=args.max_iter,
         transp_nufft=args.transp_nufft,
     )
-    image = job.write(args.output, **run_arguments(args))
-    seconds = time.monotonic() - start
-    print(f"{args.output}: {image.shape} {image.dtype}, {seconds:.1f} s")
+    with job.finished(args.output, **run_arguments(args)) as volume:
+        image = volume.images if volume.is_volume else volume.images[0]
+        write_image(args.output, image)
+    seconds, maps = time.monotonic() - start, volume.maps_seconds
+    cost = f", maps {maps:.1f} s a slice" if maps else ""
+    print(f"{args.output}: {image.shape} {image.dtype}, {seconds:.1f} s{cost}")

@@ -86,14 +86,20 @@ def run(args: argparse.Namespace) -> None:
     )
     with job.finished(args.output, **run_arguments(args)) as drawn:
         relative = _write(Path(args.output), drawn, args.level)
+    maps = drawn.maps_seconds
+    cost = f"; maps {maps:.1f} s a slice" if maps else ""
     print(
         f"{args.output}: {drawn.images.shape[1]} samples of {len(drawn.numbers)} "
-        f"slice(s), mean std {relative:.1%} of the scale; pictures beside it"
+        f"slice(s), mean std {relative:.1%} of the scale where there are data; "
+        f"pictures beside it{cost}"
     )
 
 
 def _write(out: Path, drawn: Finished, level: float) -> float:
-    """Samples, their mean, their deviation and pictures; the mean deviation."""
+    """Samples, their mean, their deviation and pictures; the mean deviation.
+
+    Of pixels that the data see: elsewhere all samples are zero.
+    """
     import numpy as np
 
     from sigpy_priors.io.output import write_image
@@ -113,4 +119,6 @@ def _write(out: Path, drawn: Finished, level: float) -> float:
     for path, arrays in files.items():
         image = arrays if drawn.is_volume else arrays[0]
         write_image(path, image, samples=path == out)
-    return float(np.mean([s.mean() / estimate_scale(m) for m, s in zip(mean, std)]))
+    seen = [x.any(axis=0) for x in drawn.images]
+    parts = zip(mean, std, seen)
+    return float(np.mean([s[k].mean() / estimate_scale(m[k]) for m, s, k in parts]))

@@ -79,8 +79,9 @@ def bart_to_slices(path: str | Path, data: np.ndarray, cartesian: bool) -> np.nd
     Args:
         path (str or Path): named in errors.
         data (array): as :func:`read_cfl` gives it.
-        cartesian (bool): (READ, PHS1) is (W, H); else BART's non-Cartesian
-            (1, samples, spokes), which becomes (spokes, samples).
+        cartesian (bool): (READ, PHS1) is (W, H), or (PHS1, PHS2) where READ is 1: a
+            slice of a 3-D scan, across its readout; else BART's non-Cartesian (1,
+            samples, spokes), which becomes (spokes, samples).
 
     Returns:
         array: without a slice axis where there is one slice.
@@ -89,7 +90,7 @@ def bart_to_slices(path: str | Path, data: np.ndarray, cartesian: bool) -> np.nd
         ValueError: if another dimension is longer than 1.
     """
     dims = data.shape[::-1]
-    if cartesian:
+    if cartesian and not (dims[_READ] == 1 and dims[_PHS2] > 1):
         inner = (_PHS1, _READ)
         advice = "; `bart fft -iu 4` and `bart transpose 2 13` make slices of 3-D data"
     else:

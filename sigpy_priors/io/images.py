@@ -25,7 +25,12 @@ from sigpy_priors.io.files import (
     open_h5,
 )
 
-__all__ = ["READERS", "read_slices", "find_images"]
+__all__ = ["READERS", "NoImage", "find_images", "read_slices"]
+
+
+class NoImage(ValueError):
+    """A sound file without an image to learn from, such as a report of an exam."""
+
 
 # Readers return slices (N, H, W); read_slices puts the file's name before what
 # they complain about.
@@ -72,6 +77,9 @@ def _read_nifti(path: Path) -> np.ndarray:
     vol = np.asanyarray(header.dataobj)
     if vol.ndim < 2:
         raise ValueError(f"expected images (x, y, ...), got shape {vol.shape}")
+    if vol.ndim > 2 and 1 in vol.shape[:2] and vol.shape[2] > 1:
+        # One sagittal or coronal slice: the axis of length 1 is that of slices.
+        vol = np.moveaxis(vol, vol.shape.index(1), 2)
     # NIfTI is (x, y, z, t): every z of every t is a slice.
     return np.moveaxis(vol.reshape(vol.shape[:2] + (-1,)), -1, 0)
 
@@ -83,6 +91,8 @@ def _read_dicom(path: Path) -> np.ndarray:
     if syntax.is_deflated:
         raise ValueError("a deflated DICOM file; expand it with dcmconv")
     file = pydicom.dcmread(path)
+    if "Rows" not in file and "PixelData" not in file:
+        raise NoImage("a DICOM file without an image")
     shape = file.get("NumberOfFrames", 1) or 1, file.Rows, file.Columns
     nbytes, what = 8 * math.prod(map(int, shape)), f"an image of shape {shape}"
     # Eight bytes are allowed for each pixel here, of which one at least is stored.
@@ -90,9 +100,9 @@ def _read_dicom(path: Path) -> np.ndarray:
     check_ratio(path, nbytes, path.stat().st_size, what, packed)
     check_memory(path, 2 * nbytes, what)
     if "PixelData" not in file:
-        raise ValueError("a DICOM file without an image")
+        raise NoImage("a DICOM file without an image")
     if file.SamplesPerPixel != 1:
-        raise ValueError("a colour image")
+        raise NoImage("a colour image")
     return _from_array(pydicom.pixels.apply_rescale(file.pixel_array, file))
 
 
@@ -165,6 +175,7 @@ def read_slices(path: str | Path) -> np.ndarray:
         array: shape (N, H, W), real or complex.
 
     Raises:
+        NoImage: if the file is sound, but holds no grey image.
         ValueError: naming the file and what is wrong with it.
     """
     path = check_file(path)
@@ -177,6 +188,8 @@ def read_slices(path: str | Path) -> np.ndarray:
         slices = READERS[ending](path)
     except FileError:
         raise
+    except NoImage as e:
+        raise NoImage(f"{path}: cannot be read as {ending}: {e}.") from e
     except ImportError as e:
         raise ValueError(f"{path}: reading {ending}: {e}") from e
     except Exception as e:
@@ -197,8 +210,8 @@ def find_images(patterns: Sequence[str], root: str | Path) -> list[Path]:
     """Find the image files that patterns match.
 
     Args:
-        patterns (sequence of str): globs relative to ``root``; a folder
-            stands for all readable files below it.
+        patterns (sequence of str): globs relative to ``root``; a folder, such as
+            ".", stands for all readable files below it.
         root (str or Path): data folder.
 
     Returns:
@@ -210,7 +223,8 @@ def find_images(patterns: Sequence[str], root: str | Path) -> list[Path]:
     root, found = Path(root), []
     for pattern in patterns:
         try:
-            matches = set(root.glob(pattern))
+            whole = pattern and not Path(pattern).parts  # pathlib globs no "."
+            matches = {root} if whole else set(root.glob(pattern))
         except (ValueError, NotImplementedError) as e:
             raise ValueError(f"data: {pattern!r} is no relative pattern: {e}.") from e
         matches |= {f for d in matches if d.is_dir() for f in d.rglob("*")}

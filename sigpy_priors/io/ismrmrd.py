@@ -1,62 +1,114 @@
 """Raw scanner data (ISMRMRD) as Cartesian k-space.
 
-Only what must happen before any reconstruction: lines go to their place,
-averages are averaged, coils are whitened with the noise scan where there is
-one, and readout oversampling is removed. Lines that were not acquired are 0.
+Only what must happen before any reconstruction: lines go to their place, averages
+are averaged, those of echo-planar imaging are corrected by their navigators, and
+readout oversampling is removed. Lines that were not acquired are 0. What the noise
+scan tells goes along: maps have to be whitened together with k-space.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ismrmrd
 import numpy as np
-import sigpy as sp
-from sigpy.mri.util import get_cov, whiten
 
-from sigpy_priors.io.h5_heap import check_heaps
+from sigpy_priors.io.epi import remove_ghost
 from sigpy_priors.io.files import check_memory, h5_dataset, open_h5, reading
+from sigpy_priors.io.ismrmrd_lines import Line, Measured, place, sort_lines
+from sigpy_priors.io.oversampling import crop_readout
 
-__all__ = ["read_ismrmrd"]
+__all__ = ["RawScan", "read_ismrmrd"]
 
-# Each combination of these is an image of its own.
-_IMAGES = ("repetition", "contrast", "phase", "set", "slice")
-_OTHER = (
-    ismrmrd.ACQ_IS_NOISE_MEASUREMENT,
-    ismrmrd.ACQ_IS_NAVIGATION_DATA,
-    ismrmrd.ACQ_IS_PHASECORR_DATA,
-    ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
-    ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
-    ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
-)
 _SPARSE = 64  # lines are not left out more than this
-_Lines = Sequence[Any]  # acquisitions; their fields are known at run time only
-_CALIBRATION = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
-_BOTH = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING
+_ZERO_FILLED = 0.9  # of a matrix that is larger than what was measured
+# Calibration lines of these modes are of the image.
+_OF_IMAGE = {"embedded", "interleaved"}
 
 
-def read_ismrmrd(path: str | Path, group: str = "dataset") -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class RawScan:
+    """What an ISMRMRD file holds.
+
+    Attributes:
+        kspace (array): complex64, (slices, coils, H, W), W along the readout;
+            without the slice axis if there is one image.
+        noise (array or None): covariance of the coils' noise (coils, coils), up to a
+            factor: the noise scan has a bandwidth of its own.
+        calibration (list or None): for each slice k-space (coils, H, W) that was
+            measured for coil maps only, or None.
+        shape (tuple of int): (H, W) of the image that the scanner makes of it, less
+            where more than its field of view was encoded.
+    """
+
+    kspace: np.ndarray
+    noise: np.ndarray | None
+    calibration: list | None
+    shape: tuple[int, int]
+
+
+def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
     """Read an ISMRMRD file.
 
     Args:
-        path (str or Path): ``.h5`` file.
-        group (str): the HDF5 group with ``xml`` and ``data``.
+        path (str or Path): HDF5 file, ``.h5`` or ``.mrd``.
+        group (str or None): the HDF5 group with ``xml`` and ``data``; None is the
+            only one with lines of an image.
 
     Returns:
-        array: complex64, (slices, coils, H, W), W along the readout; without
-        the slice axis if there is one image.
+        RawScan: k-space, and what belongs to it.
 
     Raises:
-        ValueError: if the header is unreadable, data are not 2-D Cartesian,
-            or a line does not fit the encoded matrix.
+        ValueError: if the header is unreadable, there are several measurements,
+            data are not 2-D Cartesian, or a line does not fit the encoded matrix.
     """
-    check_heaps(path)
     with open_h5(path) as file:
-        for name in ("xml", "data"):
-            h5_dataset(file, f"{group}/{name}")
+        groups = [g for g in file if _is_measurement(file, g)]
+        for name in [group] if group else groups:
+            for part in ("xml", "data"):
+                h5_dataset(file, f"{name}/{part}")
+    if group is None:
+        group = _only_image(path, groups)
+    header, acquisitions = _read(path, group)
+    parallel = [e.parallelImaging for e in header.encoding if e.parallelImaging]
+    modes = {_word(p.calibrationMode).lower() for p in parallel}
+    measured = sort_lines(acquisitions, bool(modes & _OF_IMAGE))
+    if not measured.image:
+        raise ValueError(
+            f"{path}: got {len(acquisitions)} acquisitions, none of an image; "
+            f"expected Cartesian imaging lines."
+        )
+    if measured.corrections:
+        warnings.warn(
+            f"{path}: {measured.corrections} lines of a surface coil correction scan "
+            f"were left out.",
+            stacklevel=2,
+        )
+    encoding = _encoding(path, header, measured.image)
+    keys = sorted({_key(a) for a in measured.image})
+    ksp = _kspace(path, encoding, measured, measured.image, keys)
+    noise = measured.noise
+    for other in [g for g in groups if g != group and not noise]:
+        noise = sort_lines(_read(path, other)[1], True).noise
+    return RawScan(
+        ksp if len(ksp) > 1 else ksp[0],
+        _covariance(path, noise, ksp.shape[1]),
+        _calibration(path, encoding, measured, keys),
+        _image_shape(encoding, ksp.shape[-2:]),
+    )
+
+
+def _is_measurement(file: Any, name: str) -> bool:
+    item = h5_dataset(file, name)
+    return hasattr(item, "keys") and {"xml", "data"} <= set(item)
+
+
+def _read(path: str | Path, group: str) -> tuple[Any, list]:
     # The XML parser raises many kinds.
     with (
         reading(path, "an ISMRMRD header with data", "convert it again"),
@@ -67,34 +119,32 @@ def read_ismrmrd(path: str | Path, group: str = "dataset") -> np.ndarray:
         sizes = [e.encodedSpace.matrixSize for e in header.encoding]
         if not all(type(n) is int and n > 0 for m in sizes for n in (m.x, m.y)):
             raise ValueError("an encoded matrix whose sizes are no whole numbers > 0")
-    parallel = [e.parallelImaging for e in header.encoding if e.parallelImaging]
-    modes = {getattr(p.calibrationMode, "value", None) for p in parallel}
-    noise = [a for a in acquisitions if a.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
-    lines = [a for a in acquisitions if _is_image_line(a, "embedded" in modes)]
-    if not lines:
+    return header, acquisitions
+
+
+def _only_image(path: str | Path, groups: list[str]) -> str:
+    """The measurement that is one; others are adjustments, such as noise scans."""
+    if len(groups) == 1:
+        return groups[0]
+    images = [g for g in groups if sort_lines(_read(path, g)[1], True).image]
+    if len(images) > 1:
         raise ValueError(
-            f"{path}: got {len(acquisitions)} acquisitions, none of an image; "
-            f"expected Cartesian imaging lines."
+            f"{path}: got {len(images)} measurements, {', '.join(images)}, expected "
+            f"one; choose it by {path}/{images[-1]}."
         )
-    encoding = _encoding(path, header, lines)
-    ksp = _fill(path, encoding, lines)
-    if noise and noise[0].active_channels == ksp.shape[1]:
-        samples = np.concatenate([a.data for a in noise], axis=1)
-        covariance = get_cov(samples) / samples.shape[1]  # SigPy gives the sum
-        if np.linalg.matrix_rank(covariance) == len(covariance):
-            ksp = np.stack([whiten(k, covariance) for k in ksp])
-    ksp = _remove_oversampling(encoding, lines, ksp).astype(np.complex64)
-    return ksp if len(ksp) > 1 else ksp[0]
+    return (images or groups)[0]
 
 
-def _is_image_line(a: Any, embedded: bool) -> bool:
-    if any(a.is_flag_set(flag) for flag in _OTHER):
-        return False
-    # Lines measured only for calibration are of the same image if embedded.
-    return embedded or not a.is_flag_set(_CALIBRATION) or a.is_flag_set(_BOTH)
+def _word(value: Any) -> str:
+    # The parser leaves a text that it does not know as it is.
+    return str(getattr(value, "value", value))
 
 
-def _encoding(path: str | Path, header: Any, lines: _Lines) -> Any:
+def _key(a: Any) -> tuple[int, ...]:
+    return Line(a, 0, 0, np.empty(0), False).key()
+
+
+def _encoding(path: str | Path, header: Any, lines: Sequence[Any]) -> Any:
     spaces = {a.encoding_space_ref for a in lines}
     if len(spaces) > 1 or max(spaces) >= len(header.encoding):
         raise ValueError(
@@ -102,13 +152,13 @@ def _encoding(path: str | Path, header: Any, lines: _Lines) -> Any:
             f"split the file."
         )
     encoding = header.encoding[spaces.pop()]
-    # The parser leaves a text that it does not know as it is.
-    trajectory = str(getattr(encoding.trajectory, "value", encoding.trajectory))
+    trajectory = _word(encoding.trajectory)
     if trajectory.lower() not in ("cartesian", "epi"):
         raise ValueError(
             f"{path}: got a {trajectory} trajectory, expected cartesian; save its "
             f"k-space and coordinates as .npy and give --coord."
         )
+    _check_ramps(path, encoding)
     partitions = len({a.idx.kspace_encode_step_2 for a in lines})
     if partitions > 1:
         raise ValueError(
@@ -118,14 +168,76 @@ def _encoding(path: str | Path, header: Any, lines: _Lines) -> Any:
     return encoding
 
 
-def _fill(path: str | Path, encoding: Any, lines: _Lines) -> np.ndarray:
-    """K-space (images, coils, H, W), averaged where lines repeat."""
+def _check_ramps(path: str | Path, encoding: Any) -> None:
+    """Refuse lines that were sampled while the gradient rose or fell."""
+    description = encoding.trajectoryDescription
+    if description is None:
+        return
+    values = {
+        p.name: float(p.value)
+        for of_kind in ("userParameterLong", "userParameterDouble")
+        for p in getattr(description, of_kind, None) or []
+    }
+    if {"acqDelayTime", "rampUpTime"} <= set(values):
+        if values["acqDelayTime"] < values["rampUpTime"]:
+            raise ValueError(
+                f"{path}: got EPI that was sampled on the ramps of its gradient, "
+                f"expected samples at equal distances; regrid them when the file is "
+                f"converted."
+            )
+
+
+def _kspace(
+    path: str | Path,
+    encoding: Any,
+    measured: Measured,
+    acquisitions: Sequence[Any],
+    keys: Sequence[tuple],
+) -> np.ndarray:
+    """K-space (images, coils, H, W) of the field of view of the image."""
     size = encoding.encodedSpace.matrixSize
-    keys = [tuple(getattr(a.idx, name) for name in _IMAGES) for a in lines]
-    images = {key: i for i, key in enumerate(sorted(set(keys)))}
     limits = encoding.encodingLimits.kspace_encoding_step_1
-    center = limits.center if limits is not None else size.y // 2
-    shape = (len(images), lines[0].active_channels, size.y, size.x)
+    centre = limits.center if limits is not None else size.y // 2
+    _check_matrix(path, size, acquisitions)
+    lines = place(path, acquisitions, size.x, size.y, centre)
+    if measured.navigators and any(line.turned for line in lines):
+        navigators = [a for a in measured.navigators if _is_whole(a, acquisitions)]
+        # Their counters need not be those of a line.
+        at_centre = [_at_row(a, centre) for a in navigators]
+        navigators = place(path, at_centre, size.x, size.y, centre) if at_centre else []
+    else:
+        navigators = []
+    echo_planar = _word(encoding.trajectory).lower() == "epi"
+    lines = remove_ghost(path, lines, navigators, size.x, echo_planar)
+    shape = (len(keys), acquisitions[0].active_channels, size.y, size.x)
+    check_memory(path, 16 * math.prod(shape), f"k-space of shape {shape}")
+    ksp = np.zeros(shape, np.complex64)
+    count = np.zeros((len(keys), size.y, size.x), np.int32)
+    numbers = {key: i for i, key in enumerate(keys)}
+    for line in lines:
+        i = numbers[line.key()]
+        columns = slice(line.start, line.start + line.data.shape[1])
+        ksp[i, :, line.row, columns] += line.data
+        count[i, line.row, columns] += 1
+    ksp /= np.maximum(count, 1)[:, None]
+    _warn_if_zero_filled(path, count > 0)
+    keep = _fraction(encoding, "x", size.x)
+    return crop_readout(ksp, count > 0, keep) if keep < size.x else ksp
+
+
+def _is_whole(a: Any, acquisitions: Sequence[Any]) -> bool:
+    return (
+        a.number_of_samples == acquisitions[0].number_of_samples
+        and a.active_channels == acquisitions[0].active_channels
+    )
+
+
+def _at_row(a: Any, row: int) -> Any:
+    a.idx.kspace_encode_step_1 = row
+    return a
+
+
+def _check_matrix(path: str | Path, size: Any, lines: Sequence[Any]) -> None:
     rows = len({a.idx.kspace_encode_step_1 for a in lines})
     samples = max(a.number_of_samples for a in lines)
     if size.y > _SPARSE * rows or size.x > _SPARSE * samples:
@@ -134,39 +246,63 @@ def _fill(path: str | Path, encoding: Any, lines: _Lines) -> np.ndarray:
             f"{size.y} x {size.x}, expected a matrix at most {_SPARSE} times as large; "
             f"the header's encoded matrix is wrong."
         )
-    check_memory(path, 24 * math.prod(shape), f"k-space of shape {shape}")
-    ksp = np.zeros(shape, complex)
-    count = np.zeros((len(images), size.y, size.x), int)
-    for key, a in zip(keys, lines):
-        data = a.data[:, a.discard_pre : a.number_of_samples - a.discard_post]
-        row = a.idx.kspace_encode_step_1 - center + size.y // 2
-        # An asymmetric echo has its centre early in the line.
-        start = size.x // 2 - (a.center_sample - a.discard_pre)
-        stop = start + data.shape[1]
-        if a.is_flag_set(ismrmrd.ACQ_IS_REVERSE):
-            data, start, stop = data[:, ::-1], size.x - stop, size.x - start
-        inside = 0 <= row < size.y and 0 <= start and stop <= size.x
-        if not inside or len(data) != ksp.shape[1]:
-            raise ValueError(
-                f"{path}: line {a.idx.kspace_encode_step_1} has {data.shape[1]} "
-                f"samples of {len(data)} coils from column {start} of row {row}, "
-                f"expected to fit {ksp.shape[1]} coils of {size.y} x {size.x}; the "
-                f"header's encoded matrix is wrong."
+
+
+def _warn_if_zero_filled(path: str | Path, measured: np.ndarray) -> None:
+    """A readout that is short on both sides is no asymmetric echo."""
+    columns = np.nonzero(measured.any(axis=(0, 1)))[0]
+    width = measured.shape[-1]
+    reach = max(width // 2 - columns[0], columns[-1] + 1 - width // 2)
+    if reach < _ZERO_FILLED * width / 2:
+        warnings.warn(
+            f"{path}: the readout has {columns[-1] + 1 - columns[0]} samples in a "
+            f"matrix of {width}: the rest of k-space is taken as not measured.",
+            stacklevel=2,
+        )
+
+
+def _fraction(encoding: Any, axis: str, size: int) -> int:
+    """Pixels of the encoded field of view that are of the image's."""
+    encoded = getattr(encoding.encodedSpace.fieldOfView_mm, axis)
+    wanted = getattr(encoding.reconSpace.fieldOfView_mm, axis)
+    keep = round(size * wanted / encoded) if encoded > 0 else size
+    return keep if 0 < keep < size else size
+
+
+def _image_shape(encoding: Any, shape: tuple[int, int]) -> tuple[int, int]:
+    return _fraction(encoding, "y", shape[0]), shape[1]
+
+
+def _calibration(
+    path: str | Path, encoding: Any, measured: Measured, keys: Sequence[tuple]
+) -> list | None:
+    """Of each image the k-space that was measured for its maps."""
+    if not measured.calibration:
+        return None
+    own = sorted({_key(a) for a in measured.calibration})
+    try:
+        ksp = _kspace(path, encoding, measured, measured.calibration, own)
+    except ValueError as e:
+        warnings.warn(f"calibration lines are left out: {e}", stacklevel=2)
+        return None
+    # The slice is the last counter; others differ between the two scans.
+    by_key, by_slice = dict(zip(own, ksp)), {k[-1]: y for k, y in zip(own, ksp)}
+    return [by_key.get(key, by_slice.get(key[-1])) for key in keys]
+
+
+def _covariance(
+    path: str | Path, noise: Sequence[Any], coils: int
+) -> np.ndarray | None:
+    """Covariance of the coils in a noise scan."""
+    scans = [a.data for a in noise if a.active_channels == coils]
+    samples = np.concatenate(scans, axis=1) if scans else np.empty((coils, 0))
+    if samples.shape[1] <= coils:
+        if noise:
+            warnings.warn(
+                f"{path}: the noise scan has {samples.shape[1]} samples of {coils} "
+                f"coils, expected more samples than coils; it is not used.",
+                stacklevel=2,
             )
-        ksp[images[key], :, row, start:stop] += data
-        count[images[key], row, start:stop] += 1
-    return ksp / np.maximum(count, 1)[:, None]
-
-
-def _remove_oversampling(encoding: Any, lines: _Lines, ksp: np.ndarray) -> np.ndarray:
-    """Crop the readout to the field of view of the image."""
-    width = ksp.shape[-1]
-    fov = encoding.encodedSpace.fieldOfView_mm.x, encoding.reconSpace.fieldOfView_mm.x
-    keep = round(width * fov[1] / fov[0]) if fov[0] > 0 else width
-    complete = all(a.number_of_samples == width for a in lines)
-    # Unsampled ends of a readout would no longer be 0 after the crop.
-    if not complete or not 0 < keep < width:
-        return ksp
-    x = sp.ifft(ksp, axes=(-1,))
-    # Orthonormal on fewer samples: the noise level per sample stays the same.
-    return sp.fft(sp.resize(x, ksp.shape[:-1] + (keep,)), axes=(-1,))
+        return None
+    samples = samples.astype(complex)
+    return samples @ samples.conj().T / samples.shape[1]

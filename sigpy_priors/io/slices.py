@@ -7,7 +7,9 @@ centred orthonormal FFT of :func:`sigpy.fft`. Non-Cartesian k-space is
 - ``.npy``: these arrays;
 - ``.cfl``/``.hdr`` (BART): READ is W, PHS1 is H, then COIL and SLICE
   (dimensions 0, 1, 3 and 13); trajectories as from ``bart traj``;
-- ``.h5``: fastMRI's dataset ``kspace``, maps as dataset ``maps``, or ISMRMRD.
+- HDF5 (``.h5``, or any other ending): fastMRI's dataset ``kspace``, maps as dataset
+  ``maps``, or ISMRMRD (``.h5``, ``.mrd``); ``FILE/GROUP`` is one of the measurements
+  of a file.
 
 Volumes are read slice by slice where the format allows it. In place of a file
 an array may be given.
@@ -17,21 +19,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.cfl import bart_to_slices, read_cfl
-from sigpy_priors.io.files import (
-    check_file,
-    check_memory,
-    h5_dataset,
-    load_npy,
-    open_h5,
-    reading,
-)
+from sigpy_priors.io.files import check_file, check_memory, load_npy, reading
+from sigpy_priors.io.kspace_h5 import file_of, is_hdf5, open_scan
+from sigpy_priors.io.layout import coils_are_last
 
 if TYPE_CHECKING:
     import h5py
@@ -48,7 +45,7 @@ __all__ = [
 Source: TypeAlias = str | Path | Array
 """The name of a file, or an array."""
 
-_ENDINGS = (".npy", ".cfl", ".hdr", ".h5")
+_ENDINGS = (".npy", ".cfl", ".hdr", ".h5", ".mrd")
 
 
 class Slices:
@@ -60,9 +57,13 @@ class Slices:
         path (str or Path): named in errors; "kspace" or "maps" for an array.
         volume (bool): whether there is a slice axis.
         cartesian (bool): whether the last two axes are (H, W).
+        noise (array or None): covariance of the coils' noise, up to a factor.
+        calibration (list or None): of each slice, k-space for its maps or None.
+        image_shape (tuple or None): (H, W) of the field of view that is wanted.
 
     Attributes:
         shape (tuple of int): (slices, coils, ...).
+        noise, calibration, image_shape: as given.
 
     Items are complex64 arrays (coils, ...) that are finite and not zero.
     """
@@ -73,6 +74,9 @@ class Slices:
         path: str | Path,
         volume: bool,
         cartesian: bool = True,
+        noise: np.ndarray | None = None,
+        calibration: list | None = None,
+        image_shape: tuple[int, int] | None = None,
     ) -> None:
         if np.dtype(data.dtype).kind != "c":
             raise ValueError(
@@ -81,6 +85,8 @@ class Slices:
             )
         self._data, self.path = data, path
         self.volume, self.cartesian = volume, cartesian
+        self.noise, self.calibration = noise, calibration
+        self.image_shape = image_shape
         self.shape = tuple(data.shape) if volume else (1,) + tuple(data.shape)
         if 0 in self.shape:
             raise ValueError(f"{path}: got an empty array of shape {data.shape}.")
@@ -149,7 +155,7 @@ def open_maps(source: Source, kspace: Slices | None = None) -> Slices:
     Raises:
         ValueError: one line on what is wrong with the file.
     """
-    maps = _open(source, "maps", "coils, H, W", 3)
+    maps = _open(source, "maps", "coils, H, W", 3, checked=kspace is None)
     if kspace is None:
         return maps
     # Non-Cartesian samples say nothing about the shape of the image.
@@ -164,12 +170,18 @@ def open_maps(source: Source, kspace: Slices | None = None) -> Slices:
 
 
 def _open(
-    source: Source, key: str, axes: str, ndim: int, cartesian: bool = True
+    source: Source,
+    key: str,
+    axes: str,
+    ndim: int,
+    cartesian: bool = True,
+    checked: bool = True,
 ) -> Slices:
-    path, data = key, source
+    path, data, extra = key, source, {}
     if isinstance(source, str | Path):
         path = Path(source)
-        data = _open_data(path, key, cartesian)
+        data, extra, known = _open_data(path, key, cartesian)
+        checked = checked and not known
     else:
         data = sp.to_device(source, sp.cpu_device)
     shape = tuple(data.shape)
@@ -183,26 +195,41 @@ def _open(
             f"{path}: got shape {shape}, expected ({axes}) or "
             f"(slices, {axes}); reorder or pick the axes with numpy."
         )
-    if cartesian and 2 * min(shape[-2:]) < shape[-3] and min(shape[-2:]) <= 64:
+    volume = len(shape) == ndim + 1
+    if cartesian and checked and 0 not in shape and _looks_coils_last(data, volume):
         raise ValueError(
             f"{path}: got shape {shape}, expected ({axes}): these look like coils "
             f"in the last axis; np.moveaxis(ksp, -1, -3) puts them first."
         )
-    return Slices(data, path, len(shape) == ndim + 1, cartesian)
+    return Slices(data, path, volume, cartesian, **extra)
 
 
-def _open_data(path: Path, key: str, cartesian: bool) -> np.ndarray | h5py.Dataset:
+def _looks_coils_last(data: Any, volume: bool) -> bool:
+    shape = data.shape[-3:]
+    if 2 * shape[-1] >= min(shape[:-1]):
+        return False  # nothing is read for what cannot be
+    return coils_are_last(np.asarray(data[len(data) // 2] if volume else data[:]))
+
+
+def _open_data(
+    path: Path, key: str, cartesian: bool
+) -> tuple[np.ndarray | h5py.Dataset, dict[str, Any], bool]:
+    """Data, what else belongs to the scan, and whether the format tells the axes."""
     ending = _ending(path)
     if ending == ".npy":
-        return load_npy(path)
+        return load_npy(path), {}, False
     if ending == ".h5":
-        return _open_h5(path, key)
-    return bart_to_slices(path, read_cfl(path), cartesian)
+        return open_scan(path, key)
+    return bart_to_slices(path, read_cfl(path), cartesian), {}, True
 
 
 def _ending(path: Path) -> str:
-    """The ending of an input that exists."""
+    """The ending of an input that exists; ".h5" for whatever holds HDF5."""
     ending = path.suffix.lower()
+    file, group = file_of(path)
+    if group is not None or (ending not in _ENDINGS and is_hdf5(file)):
+        check_file(file)
+        return ".h5"
     if ending not in _ENDINGS:
         raise ValueError(
             f"{path}: unknown ending {ending!r}, expected one of "
@@ -216,40 +243,14 @@ def _ending(path: Path) -> str:
                     f"side by side."
                 )
             check_file(p)
-    else:
-        check_file(path)
-    return ending
-
-
-def _open_h5(path: Path, key: str) -> np.ndarray | h5py.Dataset:
-    import h5py
-
-    file = open_h5(path)
-    data = h5_dataset(file, key)
-    if isinstance(data, h5py.Dataset):
-        # fastMRI's single-coil files have (slices, H, W).
-        if key != "kspace" or data.ndim != 3:
-            return data
-        check_memory(path, data.size * data.dtype.itemsize, f"k-space {data.shape}")
-        with reading(path, "data that can be read"):
-            return data[:][:, None]
-    with reading(path, "an HDF5 file that can be read"):
-        names: list[str] = list(file)
-        groups = [
-            name
-            for name in names
-            if isinstance(item := h5_dataset(file, name), h5py.Group)
-            and {"xml", "data"} <= set(item)
-        ]
-        file.close()
-    if key == "kspace" and groups:
-        from sigpy_priors.io.ismrmrd import read_ismrmrd
-
-        return read_ismrmrd(path, groups[0])
-    raise ValueError(
-        f"{path}: got datasets {', '.join(names) or '(none)'}, expected {key!r}"
-        + (", or ISMRMRD's group with 'xml' and 'data'." if key == "kspace" else ".")
-    )
+        return ending
+    check_file(path)
+    if ending == ".mrd" and not is_hdf5(path):
+        raise ValueError(
+            f"{path}: no HDF5 file, expected ISMRMRD's; a stream of MRD is converted "
+            f"by mrd_stream_to_hdf5."
+        )
+    return ".h5" if ending == ".mrd" else ending
 
 
 def read_array(source: Source) -> np.ndarray:
@@ -275,7 +276,9 @@ def read_array(source: Source) -> np.ndarray:
         data = np.array(data)
     else:
         path, data = "array", sp.to_device(source, sp.cpu_device)
-    if data.dtype.kind not in "uifc" or not np.isfinite(data).all():
+    if data.dtype.kind not in "buifc":
+        raise ValueError(f"{path}: expected numbers, got {data.dtype}.")
+    if not np.isfinite(data).all():
         raise ValueError(f"{path}: expected finite numbers, got {data.dtype} with NaN.")
     return data
 

@@ -73,7 +73,8 @@ class Prior(abc.ABC):
             raise ValueError(
                 f"{self!r}: expected an image (..., H, W), got shape {tuple(x.shape)}."
             )
-        if "complex" not in str(x.dtype):
+        # numpy's letters; torch has names only. '>c8' is of another byte order.
+        if getattr(x.dtype, "kind", "") != "c" and "complex" not in str(x.dtype):
             raise ValueError(
                 f"{self!r}: expected a complex image, got {x.dtype}; "
                 f"convert it with .astype(complex)."

@@ -5,15 +5,29 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.io.layout import coils_are_last, profiles
+from sigpy_priors.scan.trajectory import check_units
 
-__all__ = ["check_array", "check_coord", "check_data", "check_finite", "check_weights"]
+__all__ = [
+    "check_array",
+    "check_cartesian",
+    "check_coord",
+    "check_data",
+    "check_finite",
+    "check_weights",
+]
 
 # Energy of k-space around another place than the middle, over that around it,
 # beyond which the middle cannot be its centre.
 _OFF_CENTRE = 4.0
+# Greatest over median mean power of lines: spokes are more alike than the first, and
+# have the centre of k-space in each of them, beyond the second.
+_ALIKE = 6.0
+_PEAKED = 100.0
 
 
 def check_finite(name: str, v: Array) -> None:
@@ -84,13 +98,12 @@ def check_data(
             f"y and mps must have the same shape (coils, H, W), got {y.shape} and "
             f"{mps.shape}; non-Cartesian k-space needs its coordinates, coord=."
         )
-    *image, last = mps.shape
-    if 2 * last < min(image) and last <= 64:
+    if mps.ndim == 3 and coils_are_last(y):
         raise ValueError(
             f"y and mps: got shape {mps.shape}, expected (coils, H, W): these look like "
             f"coils in the last axis; np.moveaxis(y, -1, 0) puts them first."
         )
-    _check_centre(y)
+    check_cartesian(y)
 
 
 def _wrong_ndim(y: Array, mps: Array, coord: Array | None, three_d: bool) -> None:
@@ -106,6 +119,36 @@ def _wrong_ndim(y: Array, mps: Array, coord: Array | None, three_d: bool) -> Non
             f"H, W), is told by three_d=True."
         )
     raise ValueError(f"mps: expected shape (coils, H, W), got {mps.shape}.")
+
+
+def check_cartesian(y: Array) -> None:
+    """Check that k-space is on a grid, with its centre in the middle.
+
+    Args:
+        y (array): k-space (coils, ...), zero where not sampled.
+
+    Raises:
+        ValueError: if its centre is elsewhere, or if these look like the spokes of a
+            trajectory.
+    """
+    _check_grid(y)
+    _check_centre(y)
+
+
+def _check_grid(y: Array) -> None:
+    """Raise where all lines along one axis are alike, and peaked along the other.
+
+    On a grid power falls along both axes; every spoke passes the centre.
+    """
+    if y.ndim != 3 or min(y.shape[1:]) < 8:
+        return
+    peaks = [float(p.max() / np.median(p[p > 0])) for p in profiles(y)[1:] if p.any()]
+    if len(peaks) == 2 and min(peaks) < _ALIKE and max(peaks) > _PEAKED:
+        raise ValueError(
+            f"y: got {y.shape}, whose lines along one axis all pass the centre of "
+            f"k-space, like radial spokes, expected k-space on a grid (coils, H, W): "
+            f"give the coordinates of the samples, coord= (--coord)."
+        )
 
 
 def _check_centre(y: Array) -> None:
@@ -165,12 +208,7 @@ def check_coord(coord: Array, y_shape: tuple, mps_shape: tuple) -> Array:
             f"y must have shape (coils, samples...) = {expected}, got {y_shape}."
         )
     reach = abs(coord).reshape(-1, len(size)).max(axis=0)
-    if float(reach.max()) <= 0.51 and min(size) > 4:
-        raise ValueError(
-            f"coord: expected coordinates in 1 / field of view, from -N/2 to N/2, got "
-            f"at most {float(reach.max()):.3g}: in cycles per pixel? Multiply them by "
-            f"{size}."
-        )
+    check_units(coord, size)
     for k, (r, n) in enumerate(zip(reach, size)):
         if float(r) > n / 2 + 1:
             raise ValueError(

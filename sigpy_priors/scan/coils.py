@@ -126,6 +126,10 @@ def whitening(covariance: np.ndarray) -> tuple[np.ndarray, float]:
         )
     good = values > _NULL * values[-1]
     sigma = float(np.sqrt(values[good].mean()))
+    if good.all():
+        # Triangular, as is usual: coils stay nearly what they are.
+        hermitian = (covariance + covariance.conj().T) / 2
+        return sigma * np.linalg.inv(np.linalg.cholesky(hermitian)), sigma
     T = (vectors[:, good] * (sigma / np.sqrt(values[good]))).conj().T
     return T, sigma
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import sigpy as sp
 from sigpy.mri.app import EspiritCalib, JsenseRecon
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.scan.checks import check_cartesian, check_coord
+from sigpy_priors.scan.noise import sampling_mask
+from sigpy_priors.scan.trajectory import image_shape
 
 __all__ = ["estimate_maps"]
 
@@ -21,6 +23,7 @@ def estimate_maps(
     calib_width: int = 24,
     device: Any = sp.cpu_device,
     weights: Array | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> Array:
     """Estimate maps with unit root sum of squares.
 
@@ -34,23 +37,31 @@ def estimate_maps(
         calib_width (int): greatest width of the calibration region.
         device (Device): where to compute.
         weights (array or None): of the samples, for JSENSE.
+        shape (tuple of int or None): H and W of non-Cartesian data; None is the
+            nominal size of the trajectory.
 
     Returns:
-        array: maps (coils, H, W) on ``device``, like ``y``; H and W follow
-        from ``coord`` where it is given.
+        array: maps (coils, H, W) on ``device``, like ``y``.
 
     Raises:
-        ValueError: if too little of the centre is sampled for ESPIRiT.
+        ValueError: if too little of the centre is sampled for ESPIRiT, or k-space,
+            coordinates and shape are not what they should be.
     """
     device = sp.Device(device)
+    if coord is None:
+        check_cartesian(y)
+        shape = y.shape[1:]
+    else:
+        shape = image_shape(coord) if shape is None else shape
+        coord = check_coord(coord, y.shape, (len(y), *shape))
     if len(y) == 1:
-        shape = y.shape[1:] if coord is None else sp.estimate_shape(coord)
         with device:
             return device.xp.ones((1, *shape), y.dtype)
     if coord is not None:
         mps = JsenseRecon(
-            y, coord=coord, weights=weights, device=device, show_pbar=False
-        ).run()
+            y, coord=coord, weights=weights, device=device, show_pbar=False,
+            img_shape=shape,
+        ).run()  # fmt: skip
         with device:
             return mps / device.xp.maximum(sp.rss(mps, axes=(0,)), 1e-12)
     width = _calibration_width(y, calib_width)
@@ -67,7 +78,7 @@ def estimate_maps(
 def _calibration_width(y, limit):
     """Width of the largest fully sampled central square, at most ``limit``."""
     y = sp.to_device(y, sp.cpu_device)
-    mask = np.any(y != 0, axis=0)
+    mask = sampling_mask(y) > 0
     for width in range(min(limit, *mask.shape), 0, -1):
         if sp.resize(mask, (width, width)).all():
             return width

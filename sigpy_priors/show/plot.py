@@ -157,17 +157,19 @@ def posterior(
     path = path if path is None else check_path("path", path)
     shown = check_count("shown", shown)
     mean = np.abs(samples.mean(axis=0))
-    scale = estimate_scale(mean)
+    # Where the data see nothing all samples are zero, and nothing is claimed.
+    seen = samples.any(axis=0)
+    scale = estimate_scale(mean[seen] if seen.any() else mean)
     low, high = statistics.interval(samples, level)
     std, width = samples.std(axis=0, ddof=1), high - low
     panels = [
         ("mean", mean, _gray(scale)),
-        ("standard deviation", std, _heat(std)),
-        (f"width of the {level:.0%} interval", width, _heat(width)),
+        ("standard deviation", std, _heat(std, seen)),
+        (f"width of the {level:.0%} interval", width, _heat(width, seen)),
     ]
     if image is not None:
         image = check_image("image", image)
-        outside = statistics.hallucination_map(samples, image, level)
+        outside = statistics.hallucination_map(samples, image, level) * seen
         limit = max(np.abs(outside).max(), 1e-6 * scale)
         style = _gray(limit) | dict(cmap="coolwarm", vmin=-limit)
         panels.append((f"outside the {level:.0%} interval", outside, style))
@@ -226,6 +228,7 @@ def _check(samples: Array) -> np.ndarray:
     return samples
 
 
-def _heat(value: np.ndarray) -> dict[str, Any]:
+def _heat(value: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
     """How uncertainty is drawn; a few large values would hide the rest."""
+    value = value[seen] if seen.any() else value
     return _gray(float(np.percentile(value, 99.5))) | dict(cmap="inferno")

@@ -8,6 +8,7 @@ each slice is divided by its own, at which priors are called
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sigpy_priors.io.images import find_images, read_slices
+from sigpy_priors.io.images import NoImage, find_images, read_slices
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.train.augment import complex_crop
 
@@ -24,11 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SliceDataset", "open_slices"]
 
+# Share of an image's power below zero that is no ringing any more.
+_SIGNED = 0.05
+
 
 def open_slices(
     patterns: Sequence[str], root: str | Path, min_signal: float = 0.05
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Read every file that matches, and keep slices that show something.
+
+    An exam is more than its images: files without one, in colour or with signed
+    pixels (phase images) are left out, and a warning counts them.
 
     Args:
         patterns (sequence of str): as of :func:`sigpy_priors.io.images.find_images`.
@@ -42,18 +49,45 @@ def open_slices(
         ValueError: if a pattern matches nothing, a file is damaged, or no
             slice is left.
     """
-    images, scales = [], []
+    images, scales, left_out = [], [], []
     for file in find_images(patterns, root):
-        for img in read_slices(file):
+        try:
+            slices = read_slices(file)
+            _check_unsigned(file, slices)
+        except NoImage as e:
+            left_out.append(str(e))
+            continue
+        for img in slices:
             if not img.any():
                 continue
             scale = estimate_scale(img)
             if (np.abs(img) > 0.05 * scale).mean() >= min_signal:
                 images.append(img)
                 scales.append(scale)
+    if left_out:
+        warnings.warn(
+            f"data: {len(left_out)} files were left out, the first: {left_out[0]}",
+            stacklevel=2,
+        )
     if not images:
-        raise ValueError(f"data: no slice in {root} has enough signal.")
+        why = f"; {left_out[0]}" if left_out else ""
+        raise ValueError(f"data: no slice in {root} has enough signal{why}.")
     return images, np.array(scales)
+
+
+def _check_unsigned(file: Path, slices: np.ndarray) -> None:
+    """Refuse what is no magnitude; interpolation leaves a few values below zero."""
+    if slices.dtype.kind in "if" and slices.min() < 0:
+        negative = np.minimum(slices, 0).astype(np.float32)
+        power = (
+            float((negative**2).sum()),
+            float((slices.astype(np.float32) ** 2).sum()),
+        )
+        if power[0] > _SIGNED * power[1]:
+            raise NoImage(
+                f"{file}: {power[0] / power[1]:.0%} of its power is below zero, expected "
+                f"magnitudes: is it a phase image?"
+            )
 
 
 class SliceDataset(torch.utils.data.Dataset):

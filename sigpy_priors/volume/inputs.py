@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import sigpy as sp
 
+from sigpy_priors.io.kspace_h5 import file_of
 from sigpy_priors.io.slices import (
     Slices,
     Source,
@@ -32,6 +33,8 @@ class Inputs:
         weights (array or None): shaped like the samples, with or without coils.
         coord (array or None): (..., 2).
         numbers (sequence of int): the slices that were chosen.
+        noise (array or None): how the coils' noise differs, as of
+            :func:`sigpy_priors.scan.sense.sense_problem`.
     """
 
     kspace: Slices
@@ -39,6 +42,7 @@ class Inputs:
     weights: np.ndarray | None
     coord: np.ndarray | None
     numbers: Sequence[int]
+    noise: np.ndarray | None = None
 
     @classmethod
     def open(
@@ -48,6 +52,8 @@ class Inputs:
         weights: Source | None,
         coord: Source | None,
         slices: slice,
+        noise: Source | None = None,
+        shape: tuple[int, int] | None = None,
     ) -> Inputs:
         """Open files or take arrays, and check that they fit each other.
 
@@ -57,6 +63,8 @@ class Inputs:
             weights (str, Path, array or None): likewise.
             coord (str, Path, array or None): likewise.
             slices (slice): those to compute.
+            noise (str, Path, array or None): likewise.
+            shape (tuple of int or None): likewise.
 
         Returns:
             Inputs: read slice by slice where the formats allow it.
@@ -67,6 +75,8 @@ class Inputs:
         xy = None if coord is None else read_coord(coord)
         ksp = open_kspace(kspace, xy)
         w = None if weights is None else np.real(read_array(weights))
+        if w is not None and w.dtype.kind == "b":
+            w = w.astype(np.float32)
         if w is not None and w.shape not in (ksp.shape[1:], ksp.shape[2:]):
             name = weights if isinstance(weights, str | Path) else "weights"
             raise ValueError(
@@ -74,16 +84,42 @@ class Inputs:
                 f"samples of one coil, {ksp.shape[2:]}."
             )
         mps = None if maps is None else open_maps(maps, ksp)
+        _check_shape(shape, xy, mps)
         numbers = range(len(ksp))[slices]
         if not numbers:
             raise ValueError(
                 f"{ksp.path}: no slice chosen by {slices}, it has {len(ksp)}."
             )
-        return cls(ksp, mps, w, xy, numbers)
+        covariance = None if noise is None else read_array(noise)
+        return cls(ksp, mps, w, xy, numbers, covariance)
 
-    def load(self, i: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """K-space and maps of slice ``i``."""
-        return self.kspace[i], None if self.maps is None else self.maps[i]
+    def load(self, i: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """K-space, maps and k-space for maps of slice ``i``."""
+        calibration = self.kspace.calibration
+        return (
+            self.kspace[i],
+            None if self.maps is None else self.maps[i],
+            None if calibration is None else calibration[i],
+        )
+
+
+def _check_shape(
+    shape: tuple[int, int] | None, coord: np.ndarray | None, maps: Slices | None
+) -> None:
+    if shape is None:
+        return
+    if coord is None:
+        raise ValueError(
+            f"shape {tuple(shape)}: is only for data with coordinates (--coord); on a "
+            f"grid k-space has the shape of the image."
+        )
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f"shape {tuple(shape)}: expected H and W, at least 1.")
+    if maps is not None and maps.shape[2:] != tuple(shape):
+        raise ValueError(
+            f"shape {tuple(shape)}: expected that of the maps, {maps.shape[2:]}; leave "
+            f"one of them out."
+        )
 
 
 def fingerprint(source: Source | None) -> list | None:
@@ -99,11 +135,12 @@ def fingerprint(source: Source | None) -> list | None:
     if source is None:
         return None
     if isinstance(source, str | Path):
-        path = Path(source)
+        path, group = file_of(source)
         if path.suffix == ".hdr":
             path = path.with_suffix(".cfl")  # the data of a BART pair
         stat = path.stat()
-        return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+        name = str(path.resolve()) + (f"/{group}" if group else "")
+        return [name, stat.st_size, stat.st_mtime_ns]
     array = np.ascontiguousarray(sp.to_device(source, sp.cpu_device))
     digest = hashlib.sha256(array.tobytes()).hexdigest()
     return [str(array.dtype), list(array.shape), digest]

@@ -24,13 +24,19 @@ from sigpy_priors.priors.base import Prior
 from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
 from sigpy_priors.volume.inputs import Inputs, fingerprint
 from sigpy_priors.volume.store import SliceStore
-from sigpy_priors.volume.worker import compute_slice, open_device, open_prior
+from sigpy_priors.volume.worker import (
+    Computed,
+    Preparation,
+    compute_slice,
+    open_device,
+    open_prior,
+)
 
 __all__ = ["Finished", "Job"]
 
 # What decides the result of every job, beside its own options.
-_NUMBERS = ("precision", "noise_std", "calib_width")
-_SOURCES = ("kspace", "maps", "weights", "coord")
+_NUMBERS = ("precision", "noise_std", "calib_width", "coils", "shape")
+_SOURCES = ("kspace", "maps", "weights", "coord", "noise")
 
 
 class Finished(NamedTuple):
@@ -40,11 +46,14 @@ class Finished(NamedTuple):
         numbers (sequence of int): the slices that were chosen.
         images (array): what was computed of them, stacked.
         is_volume (bool): whether the k-space has an axis of slices.
+        maps_seconds (float): what the maps of a slice took, of those that were
+            computed now.
     """
 
     numbers: Sequence[int]
     images: np.ndarray
     is_volume: bool
+    maps_seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +83,14 @@ class Job:
             noise; None estimates it.
         calib_width (int): greatest width of the calibration region of estimated
             maps.
+        coils (int or None): virtual coils that the measured ones are compressed to,
+            before maps are estimated; None for
+            :data:`sigpy_priors.scan.virtual.COILS` of scans with more.
+        noise (str, Path, array or None): how the coils' noise differs: covariance
+            (coils, coils), deviations (coils,) or samples of a noise scan (coils,
+            ...); None is the noise scan of the file, if it has one.
+        shape (tuple of int or None): H and W of the image, with ``coord`` and
+            estimated maps; None is the nominal size of the trajectory.
         precision (str): of the network: "full", "bfloat16", or on GPUs "tf32".
         device (int): GPU number, or -1.
         coil_batch_size (int or None): coils at a time.
@@ -90,6 +107,9 @@ class Job:
     slices: slice = field(default_factory=lambda: slice(None))
     noise_std: float | None = None
     calib_width: int = 24
+    coils: int | None = None
+    noise: Source | None = None
+    shape: tuple[int, int] | None = None
     precision: str = "full"
     device: int = -1
     coil_batch_size: int | None = None
@@ -118,9 +138,12 @@ class Job:
             ValueError: if an input is damaged, does not fit, or is out of range.
         """
         inputs = self._open(scheduler)
-        yield from self._compute(
+        results = self._compute(
             inputs, inputs.numbers, None, scheduler, workers, show_pbar
         )
+        with contextlib.closing(results):
+            for i, result in results:
+                yield i, result.image
 
     def write(
         self,
@@ -182,11 +205,14 @@ class Job:
         results = self._compute(
             inputs, missing, store.output, scheduler, workers, show_pbar
         )
+        seconds = []
         with contextlib.closing(results):
             for i, result in results:
-                store.save(i, result)
+                store.save(i, result.image)
+                seconds.append(result.maps_seconds)
         images = np.stack([store.load(i) for i in inputs.numbers])
-        yield Finished(inputs.numbers, images, inputs.kspace.volume)
+        average = float(np.mean(seconds)) if seconds else 0.0
+        yield Finished(inputs.numbers, images, inputs.kspace.volume, average)
         store.remove()
 
     def _open(self, scheduler: Scheduler) -> Inputs:
@@ -194,8 +220,9 @@ class Job:
         if scheduler in (None, "local"):
             open_device(self.device)
         return Inputs.open(
-            self.kspace, self.maps, self.weights, self.coord, self.slices
-        )
+            self.kspace, self.maps, self.weights, self.coord, self.slices,
+            self.noise, self.shape,
+        )  # fmt: skip
 
     def _prepare(self) -> Callable[[], Prior]:
         """What loads the prior, in this process or in a worker."""
@@ -216,13 +243,21 @@ class Job:
 
     def _function(
         self, inputs: Inputs, output: Path | None, show_pbar: bool
-    ) -> Callable[..., np.ndarray]:
+    ) -> Callable[..., Computed]:
         """What computes a slice; pickled for a cluster."""
+        preparation = Preparation(
+            self.calib_width,
+            self.coils,
+            inputs.kspace.noise if inputs.noise is None else inputs.noise,
+            inputs.noise is not None,
+            self.shape,
+            inputs.kspace.image_shape,
+        )
         return functools.partial(
             compute_slice,
             self.compute,
             str(inputs.kspace.path),
-            self.calib_width,
+            preparation,
             output,
             dict(
                 noise_std=self.noise_std,
@@ -243,7 +278,7 @@ class Job:
         scheduler: Scheduler,
         workers: int | None,
         show_pbar: bool,
-    ) -> Generator[tuple[int, np.ndarray], None, None]:
+    ) -> Generator[tuple[int, Computed], None, None]:
         if scheduler not in (None, "local"):
             output = None  # workers elsewhere may not see this folder
         function = self._function(inputs, output, show_pbar and scheduler is None)

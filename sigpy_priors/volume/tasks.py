@@ -42,7 +42,8 @@ def recon(
         max_iter (int or None): as there.
         transp_nufft (bool): as there.
         **inputs: other arguments of :class:`Job`: weights, coord, slices,
-            noise_std, calib_width, precision, device, coil_batch_size.
+            noise_std, noise, calib_width, coils, shape, precision, device,
+            coil_batch_size.
 
     Returns:
         Job: gives images (H, W) when it is run.

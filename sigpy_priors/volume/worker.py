@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sigpy as sp
@@ -13,10 +15,98 @@ from sigpy_priors import load
 from sigpy_priors.backend.errors import unwrap
 from sigpy_priors.priors.base import Prior, check_kind
 from sigpy_priors.priors.network import NetworkPrior
+from sigpy_priors.scan.coils import mix
 from sigpy_priors.scan.maps import estimate_maps
+from sigpy_priors.scan.virtual import virtual_coils
 from sigpy_priors.volume.store import checkpoint_file
 
-__all__ = ["compute_slice", "open_device", "open_prior"]
+__all__ = ["Computed", "Preparation", "compute_slice", "open_device", "open_prior"]
+
+
+class Computed(NamedTuple):
+    """A slice.
+
+    Attributes:
+        image (array): what was computed, on the CPU.
+        maps_seconds (float): what its coil maps took.
+    """
+
+    image: np.ndarray
+    maps_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """What is done with a slice before and after it is computed.
+
+    Attributes:
+        calib_width (int): of estimated maps.
+        coils (int or None): virtual coils, as of
+            :func:`sigpy_priors.scan.virtual.virtual_coils`.
+        noise (array or None): how the coils' noise differs.
+        level (bool): whether ``noise`` tells its level too.
+        shape (tuple or None): (H, W) of estimated maps of non-Cartesian data.
+        image_shape (tuple or None): (H, W) that is kept of the image.
+    """
+
+    calib_width: int = 24
+    coils: int | None = None
+    noise: np.ndarray | None = None
+    level: bool = True
+    shape: tuple[int, int] | None = None
+    image_shape: tuple[int, int] | None = None
+
+    def scan(
+        self,
+        y: np.ndarray,
+        mps: np.ndarray | None,
+        calibration: np.ndarray | None,
+        device: sp.Device,
+        options: Mapping[str, Any],
+    ) -> tuple[np.ndarray, Any, float | None, float]:
+        """White and virtual coils, and their maps.
+
+        Args:
+            y (array): k-space (coils, ...).
+            mps (array or None): maps, if they are given.
+            calibration (array or None): k-space to estimate them from.
+            device (Device): where to estimate them.
+            options (dict): with "coord" and "weights".
+
+        Returns:
+            tuple: k-space, maps, noise level if it is known, and the seconds that
+            the maps took.
+        """
+        coord, weights = options["coord"], options["weights"]
+        if weights is not None and weights.ndim == y.ndim and len(y) > 1:
+            if self.coils is not None or self.noise is not None:
+                raise ValueError(
+                    f"weights: expected those of one coil, {y.shape[1:]}, since coils "
+                    f"are mixed, got {weights.shape}."
+                )
+            T, sigma = None, None
+        else:
+            T, sigma = virtual_coils(y, self.noise, self.coils, coord)
+        if T is not None:
+            y, mps, calibration = (
+                v if v is None else mix(T, v) for v in (y, mps, calibration)
+            )
+        start = time.monotonic()
+        seconds = 0.0
+        if mps is None:
+            source = y if calibration is None else calibration
+            mps = estimate_maps(
+                source, coord, self.calib_width, device, weights, self.shape
+            )
+            seconds = time.monotonic() - start
+        return y, mps, sigma if self.level else None, seconds
+
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """The field of view that is wanted, of images (..., H, W)."""
+        if self.image_shape is None:
+            return image
+        shape = tuple(map(min, image.shape[-2:], self.image_shape))
+        return sp.resize(image, image.shape[:-2] + shape)
 
 
 def open_prior(prior: str | Prior, precision: str) -> Prior:
@@ -67,20 +157,21 @@ def open_device(number: int) -> sp.Device:
 def compute_slice(
     compute: Callable[..., Any],
     name: str,
-    calib_width: int,
+    preparation: Preparation,
     output: Path | None,
     options: Mapping[str, Any],
     prior: Prior,
     i: int,
     y: np.ndarray,
     mps: np.ndarray | None,
-) -> np.ndarray:
+    calibration: np.ndarray | None = None,
+) -> Computed:
     """Compute one slice; errors name it.
 
     Args:
         compute (callable): as of :class:`sigpy_priors.volume.Job`.
         name (str): of the k-space, in errors.
-        calib_width (int): of estimated maps.
+        preparation (Preparation): of its coils.
         output (Path or None): what all slices will become, where a slice that is
             interrupted may keep what it has beside it.
         options (dict): of ``compute``, with the number of the device.
@@ -88,9 +179,10 @@ def compute_slice(
         i (int): the slice.
         y (array): its k-space (coils, ...).
         mps (array or None): its maps (coils, H, W); None estimates them.
+        calibration (array or None): k-space (coils, H, W) to estimate them from.
 
     Returns:
-        array: on the CPU.
+        Computed: on the CPU.
 
     Raises:
         Exception: what went wrong, without SigPy's wrapping.
@@ -98,13 +190,13 @@ def compute_slice(
     device = open_device(options["device"])
     options = {**options, "device": device}
     try:
-        if mps is None:
-            mps = estimate_maps(
-                y, options["coord"], calib_width, device, options["weights"]
-            )
+        y, mps, level, seconds = preparation.scan(y, mps, calibration, device, options)
+        if options.get("noise_std") is None and level is not None:
+            options["noise_std"] = level
         checkpoint = None if output is None else checkpoint_file(output, i)
         result = compute(prior, i, y, mps, checkpoint=checkpoint, **options)
-        return sp.to_device(result, sp.cpu_device)
+        image = preparation.crop(sp.to_device(result, sp.cpu_device))
+        return Computed(image, seconds)
     except Exception as e:
         error = unwrap(e)
         if isinstance(error, ValueError):

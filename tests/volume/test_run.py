@@ -13,7 +13,7 @@ from sigpy_priors.io.cfl import read_cfl
 from sigpy_priors.volume.inputs import fingerprint
 from sigpy_priors.volume.run import Job
 from sigpy_priors.volume.store import checkpoint_file
-from sigpy_priors.volume.worker import compute_slice
+from sigpy_priors.volume.worker import Preparation, compute_slice
 
 QUIET = dict(show_pbar=False)
 
@@ -252,6 +252,6 @@ def test_results_are_on_the_cpu(small_volume, smooth_prior):
     y, mps = small_volume
     options = dict(device=-1, coord=None, weights=None)
     out = compute_slice(
-        on_device, "k", 24, None, options, smooth_prior, 0, y[0], mps[0]
+        on_device, "k", Preparation(), None, options, smooth_prior, 0, y[0], mps[0]
     )
-    assert isinstance(out, np.ndarray)
+    assert isinstance(out.image, np.ndarray)
