@@ -220,7 +220,8 @@ def _kspace(
         ksp[i, :, line.row, columns] += line.data
         count[i, line.row, columns] += 1
     ksp /= np.maximum(count, 1)[:, None]
-    _warn_if_zero_filled(path, count > 0)
+    if not any(a.discard_pre or a.discard_post for a in acquisitions):
+        _warn_if_zero_filled(path, count > 0)
     keep = _fraction(encoding, "x", size.x)
     return crop_readout(ksp, count > 0, keep) if keep < size.x else ksp
 

@@ -25,10 +25,10 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.io.axes import coils_are_last
 from sigpy_priors.io.cfl import bart_to_slices, read_cfl
 from sigpy_priors.io.files import check_file, check_memory, load_npy, reading
 from sigpy_priors.io.kspace_h5 import file_of, is_hdf5, open_scan
-from sigpy_priors.io.layout import coils_are_last
 
 if TYPE_CHECKING:
     import h5py

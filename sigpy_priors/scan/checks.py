@@ -9,7 +9,7 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.io.layout import coils_are_last, profiles
+from sigpy_priors.io.axes import coils_are_last, profiles
 from sigpy_priors.scan.trajectory import check_units
 
 __all__ = [

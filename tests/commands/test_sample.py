@@ -37,6 +37,18 @@ def test_samples_mean_deviation_and_picture(sample, tmp_path):
     assert written == {"out.npy", "out.png", "out_mean.npy", "out_std.npy"}
 
 
+def test_the_figure_is_of_where_there_are_data(sample, tmp_path):
+    """Outside of the maps nothing is claimed, so nothing is averaged over it."""
+    mps = np.load("mps0.npy")
+    mps[:, :, :8] = 0
+    np.save("half.npy", mps)
+    _, out, _ = sample("y0.npy --maps half.npy -n 4 --steps 4 --noise-std 0.3 -o a.npy")
+    std, mean = np.load("a_std.npy"), np.load("a_mean.npy")
+    assert not std[:, :8].any() and std[:, 8:].all()
+    expected = std[:, 8:].mean() / np.percentile(abs(mean[:, 8:]), 99.8)
+    assert f"mean std {expected:.1%} of the scale" in out
+
+
 @pytest.mark.parametrize(
     "line, text",
     [

@@ -215,3 +215,22 @@ def test_a_pattern_without_images_is_named(tmp_path, pattern):
     (tmp_path / "a.mat").write_text("x")
     with pytest.raises(ValueError, match=f"^data: .*{pattern!r}".replace("*.", r"\*.")):
         find_images([pattern], tmp_path)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_slice_of_a_nifti_volume(tmp_path, vol, axis):
+    """Sagittal, coronal, axial: its axis of length 1 is that of slices."""
+    volume = np.expand_dims(vol[0], axis)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "a.nii")
+    np.testing.assert_array_equal(read_slices(tmp_path / "a.nii"), vol[:1])
+
+
+def test_the_whole_folder(tmp_path, vol):
+    (tmp_path / "b").mkdir()
+    np.save(tmp_path / "a.npy", vol)
+    np.save(tmp_path / "b" / "c.npy", vol)
+    for pattern in (".", "./", "**"):
+        found = [p.name for p in find_images([pattern], tmp_path)]
+        assert found == ["a.npy", "c.npy"]
+    with pytest.raises(ValueError, match="no relative pattern|no image file"):
+        find_images([""], tmp_path)

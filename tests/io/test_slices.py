@@ -327,3 +327,46 @@ def test_bad_outputs(tmp_path, rng):
         write_image(tmp_path / "missing" / "out.npy", image)
     with pytest.raises(ValueError, match="got shape"):
         write_image(tmp_path / "out.npy", image[0])
+
+
+def test_a_slice_across_barts_readout(tmp_path, rng):
+    """(1, PHS1, PHS2), as `bart slice` of a 3-D scan leaves it."""
+    ksp = noise(rng, SHAPE[1:])
+    write_cfl(tmp_path / "ksp.cfl", ksp.reshape((1,) * 12 + ksp.shape + (1,)))
+    np.testing.assert_array_equal(io.open_kspace(tmp_path / "ksp.cfl")[0], ksp)
+
+
+@pytest.mark.parametrize("ending", [".cfl", ".npy"])
+def test_many_coils_of_low_resolution(tmp_path, rng, ending):
+    ksp = noise(rng, (64, 24, 24))
+    path = save(tmp_path / f"ksp{ending}", ksp)
+    np.testing.assert_array_equal(io.open_kspace(path)[0], ksp)
+
+
+def test_the_format_tells_the_axes(tmp_path, rng):
+    ksp = noise(rng, (64, 64, 20))
+    path = save(tmp_path / "ksp.cfl", ksp)
+    np.testing.assert_array_equal(io.open_kspace(path)[0], ksp)
+
+
+def test_boolean_weights(tmp_path, rng):
+    mask = rng.random((40, 36)) < 0.5
+    np.save(tmp_path / "mask.npy", mask)
+    np.testing.assert_array_equal(io.read_array(tmp_path / "mask.npy"), mask)
+    np.save(tmp_path / "text.npy", np.array(["a"]))
+    with pytest.raises(ValueError, match="text.npy"):
+        io.read_array(tmp_path / "text.npy")
+
+
+def test_size_of_fastmris_own_reconstruction(tmp_path, rng):
+    path = save(tmp_path / "ksp.h5", noise(rng))
+    assert io.open_kspace(path).image_shape is None
+    with h5py.File(path, "a") as f:
+        f["reconstruction_rss"] = np.ones((3, 20, 30))
+    assert io.open_kspace(path).image_shape == (20, 30)
+
+
+def test_hdf5_of_any_ending(tmp_path, rng):
+    ksp = noise(rng)
+    path = save(tmp_path / "ksp.h5", ksp).rename(tmp_path / "ksp.hdf")
+    np.testing.assert_array_equal(io.open_kspace(path)[2], ksp[2])

@@ -107,3 +107,17 @@ def test_animation(samples, tmp_path):
     assert (tmp_path / "p.gif").read_bytes()[:3] == b"GIF"
     with pytest.raises(ValueError, match=".gif"):
         animate(samples, tmp_path / "p.mp4")
+
+
+def test_nothing_is_claimed_where_nothing_is_seen(rng):
+    """Samples are zero there: scales are those of the rest."""
+    samples = rng.normal(size=(6, 32, 32, 2)).view(complex)[..., 0] + 3
+    whole = shown(posterior(samples))
+    image = rng.normal(size=(32, 96)) + 9
+    wide = np.pad(samples, ((0, 0), (0, 0), (32, 32)))
+    found = shown(posterior(wide, image=image))
+    for title, (_, limits) in whole.items():
+        if not title.startswith("sample"):
+            assert found[title][1] == pytest.approx(limits)
+    [outside] = [v for t, (v, _) in found.items() if t.startswith("outside")]
+    assert outside[:, 32:64].any() and not outside[:, :32].any()

@@ -12,6 +12,25 @@ def vol(rng):
     return rng.uniform(0.5, 1, (3, 20, 16)).astype(np.float32)
 
 
+def write_dicom(path, img, **fields):
+    import pydicom
+
+    ds = pydicom.Dataset()
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
+    uid = pydicom.uid.generate_uid()
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.Rows, ds.Columns = img.shape[-2:]
+    ds.BitsAllocated = ds.BitsStored = 16
+    ds.HighBit, ds.PixelRepresentation = 15, 0
+    ds.PixelData = img.astype("<i2").tobytes()
+    for key, value in fields.items():
+        setattr(ds, key, value)
+    ds.save_as(path, enforce_file_format=True)
+
+
 def test_open_slices_keeps_slices_that_show_something(tmp_path, vol):
     spot = np.zeros_like(vol[0])
     spot[3, 4] = 1
@@ -65,3 +84,37 @@ def test_crop_sizes_share_the_run_and_never_a_batch(make_config, tiny_data):
     per_step = np.reshape(sizes, (5, 4))
     assert (per_step == per_step[:, :1]).all()
     assert list(per_step[:, 0]) == [8, 8, 12, 12, 16]
+
+
+def test_an_exam_is_more_than_its_images(tmp_path, vol):
+    """Reports, screenshots and phase images are left out and counted."""
+    pydicom = pytest.importorskip("pydicom")
+    write_dicom(tmp_path / "IM1", (1000 * vol[0]).astype(int))
+    write_dicom(tmp_path / "IM2", vol[:1].repeat(3, 0), SamplesPerPixel=3)
+    phase = dict(PixelRepresentation=1, RescaleSlope=1, RescaleIntercept=-500)
+    write_dicom(tmp_path / "IM3", (1000 * vol[1] - 200).astype(int), **phase)
+    report = pydicom.dcmread(tmp_path / "IM1")
+    for name in ("PixelData", "Rows", "Columns"):
+        del report[name]
+    report.save_as(tmp_path / "IM4", enforce_file_format=True)
+    with pytest.warns(UserWarning, match="3 files were left out, the first: .*IM2"):
+        images, _ = open_slices(["."], tmp_path)
+    assert len(images) == 1
+    with (
+        pytest.warns(UserWarning, match="1 files"),
+        pytest.raises(ValueError, match="no slice .*IM4.*without an image"),
+    ):
+        open_slices(["IM4"], tmp_path)
+
+
+def test_ringing_below_zero_is_no_phase_image(tmp_path, vol):
+    vol[0, :2] = -0.1
+    np.save(tmp_path / "a.npy", vol)
+    assert len(open_slices(["a.npy"], tmp_path)[0]) == 3
+
+
+def test_damaged_files_are_not_left_out(tmp_path, vol):
+    np.save(tmp_path / "a.npy", vol)
+    (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-50])
+    with pytest.raises(ValueError, match="b.npy"):
+        open_slices(["."], tmp_path)
