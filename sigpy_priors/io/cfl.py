@@ -79,9 +79,9 @@ def bart_to_slices(path: str | Path, data: np.ndarray, cartesian: bool) -> np.nd
     Args:
         path (str or Path): named in errors.
         data (array): as :func:`read_cfl` gives it.
-        cartesian (bool): (READ, PHS1) is (W, H), or (PHS1, PHS2) where READ is 1: a
-            slice of a 3-D scan, across its readout; else BART's non-Cartesian (1,
-            samples, spokes), which becomes (spokes, samples).
+        cartesian (bool): (READ, PHS1) is (W, H), or the two of READ, PHS1 and PHS2
+            that are longer than 1: a slice across another axis of a 3-D scan; else
+            BART's non-Cartesian (1, samples, spokes), which becomes (spokes, samples).
 
     Returns:
         array: without a slice axis where there is one slice.
@@ -90,8 +90,8 @@ def bart_to_slices(path: str | Path, data: np.ndarray, cartesian: bool) -> np.nd
         ValueError: if another dimension is longer than 1.
     """
     dims = data.shape[::-1]
-    if cartesian and not (dims[_READ] == 1 and dims[_PHS2] > 1):
-        inner = (_PHS1, _READ)
+    if cartesian:
+        inner = _plane(dims)
         advice = "; `bart fft -iu 4` and `bart transpose 2 13` make slices of 3-D data"
     else:
         inner = (_PHS2, _PHS1)  # (1, samples, spokes, coils)
@@ -105,6 +105,12 @@ def bart_to_slices(path: str | Path, data: np.ndarray, cartesian: bool) -> np.nd
             )
     shape = tuple(dims[d] for d in (_SLICE, _COIL, *inner))
     return data.reshape(shape if shape[0] > 1 else shape[1:])
+
+
+def _plane(dims: tuple[int, ...]) -> tuple[int, int]:
+    """The dimensions that are H and W."""
+    long = [d for d in (_READ, _PHS1, _PHS2) if dims[d] > 1]
+    return (long[1], long[0]) if len(long) == 2 else (_PHS1, _READ)
 
 
 def image_to_bart(image: np.ndarray, samples: bool = False) -> np.ndarray:

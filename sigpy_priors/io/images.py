@@ -91,18 +91,16 @@ def _read_dicom(path: Path) -> np.ndarray:
     if syntax.is_deflated:
         raise ValueError("a deflated DICOM file; expand it with dcmconv")
     file = pydicom.dcmread(path)
-    if "Rows" not in file and "PixelData" not in file:
+    if "PixelData" not in file:
         raise NoImage("a DICOM file without an image")
+    if file.get("SamplesPerPixel", 1) != 1:
+        raise NoImage("a colour image")
     shape = file.get("NumberOfFrames", 1) or 1, file.Rows, file.Columns
     nbytes, what = 8 * math.prod(map(int, shape)), f"an image of shape {shape}"
     # Eight bytes are allowed for each pixel here, of which one at least is stored.
     packed = DEFLATE if syntax.is_compressed else 8
     check_ratio(path, nbytes, path.stat().st_size, what, packed)
     check_memory(path, 2 * nbytes, what)
-    if "PixelData" not in file:
-        raise NoImage("a DICOM file without an image")
-    if file.SamplesPerPixel != 1:
-        raise NoImage("a colour image")
     return _from_array(pydicom.pixels.apply_rescale(file.pixel_array, file))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import ismrmrd
 import numpy as np
+import sigpy as sp
 
 from sigpy_priors.io.epi import remove_ghost
 from sigpy_priors.io.files import check_memory, h5_dataset, open_h5, reading
@@ -98,7 +99,7 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
     return RawScan(
         ksp if len(ksp) > 1 else ksp[0],
         _covariance(path, noise, ksp.shape[1]),
-        _calibration(path, encoding, measured, keys),
+        _calibration(path, header, encoding, measured, keys, ksp.shape[-2:]),
         _image_shape(encoding, ksp.shape[-2:]),
     )
 
@@ -270,22 +271,43 @@ def _fraction(encoding: Any, axis: str, size: int) -> int:
     return keep if 0 < keep < size else size
 
 
+def _fields_of_view(encoding: Any) -> tuple[float, float]:
+    """Of k-space as it is read: in the readout of the image, else as encoded."""
+    encoded, wanted = encoding.encodedSpace, encoding.reconSpace
+    x = min(encoded.fieldOfView_mm.x, wanted.fieldOfView_mm.x)
+    return x, encoded.fieldOfView_mm.y
+
+
 def _image_shape(encoding: Any, shape: tuple[int, int]) -> tuple[int, int]:
     return _fraction(encoding, "y", shape[0]), shape[1]
 
 
 def _calibration(
-    path: str | Path, encoding: Any, measured: Measured, keys: Sequence[tuple]
+    path: str | Path,
+    header: Any,
+    image: Any,
+    measured: Measured,
+    keys: Sequence[tuple],
+    shape: tuple[int, ...],
 ) -> list | None:
-    """Of each image the k-space that was measured for its maps."""
+    """Of each image the k-space that was measured for its maps.
+
+    It may have a matrix of its own; of the same field of view its samples are at the
+    same places of k-space.
+    """
     if not measured.calibration:
         return None
     own = sorted({_key(a) for a in measured.calibration})
     try:
+        encoding = _encoding(path, header, measured.calibration)
         ksp = _kspace(path, encoding, measured, measured.calibration, own)
+        sizes = _fields_of_view(image), _fields_of_view(encoding)
+        if not np.allclose(*sizes, rtol=0.01):
+            raise ValueError(f"{path}: fields of view {sizes[1]} and {sizes[0]} mm")
     except ValueError as e:
         warnings.warn(f"calibration lines are left out: {e}", stacklevel=2)
         return None
+    ksp = sp.resize(ksp, ksp.shape[:2] + tuple(shape))
     # The slice is the last counter; others differ between the two scans.
     by_key, by_slice = dict(zip(own, ksp)), {k[-1]: y for k, y in zip(own, ksp)}
     return [by_key.get(key, by_slice.get(key[-1])) for key in keys]

@@ -85,6 +85,7 @@ class Preparation:
                     f"are mixed, got {weights.shape}."
                 )
             T, sigma = None, None
+            weights = weights.mean(axis=0)  # for the maps, of all coils together
         else:
             T, sigma = virtual_coils(y, self.noise, self.coils, coord)
         if T is not None:

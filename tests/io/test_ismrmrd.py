@@ -147,6 +147,54 @@ def test_calibration_lines(tmp_path, ksp, mode):
         assert not slices.calibration[0][:, 10].any()
 
 
+def test_phase_oversampling_is_not_of_the_image(tmp_path, ksp):
+    path = tmp_path / "a.h5"
+    header = HEADER.format(
+        nx=WIDTH, fov=240, center=10, trajectory="cartesian", mode="other"
+    )
+    header = header.replace("<y>200</y>", "<y>250</y>", 1)  # encoded, of 200
+    with ismrmrd.Dataset(path, "dataset") as file:
+        file.write_xml_header(header)
+        for a in lines_of(ksp):
+            file.append_acquisition(a)
+    slices = io.open_kspace(path)
+    assert slices.image_shape == (16, WIDTH)
+    np.testing.assert_array_equal(slices[1], ksp[1])
+
+
+@pytest.mark.parametrize("fov", [240, 480])
+def test_calibration_with_a_matrix_of_its_own(tmp_path, ksp, fov):
+    """Its k-space is the middle of the image's, if the field of view is the same."""
+    encoding = HEADER[HEADER.index(" <encoding>") : HEADER.index("</ismrmrdHeader>")]
+    header = HEADER.replace("</ismrmrdHeader>", encoding + "</ismrmrdHeader>")
+    first = HEADER.index(" <encoding>") + len(encoding)
+    second = header[first:].replace("<y>20</y>", "<y>8</y>", 1)
+    second = second.replace("{nx}", "12").replace("{center}", "4")
+    second = second.replace("{fov}", str(fov)).replace("<x>240</x>", f"<x>{fov}</x>")
+    header = (header[:first] + second).format(
+        nx=WIDTH, fov=240, center=10, trajectory="cartesian", mode="separate"
+    )
+    lines = lines_of(ksp)
+    for r in range(8):
+        a = line(
+            ksp[0][:, r + 6, 6:18], r, flags=[ismrmrd.ACQ_IS_PARALLEL_CALIBRATION]
+        )
+        a.encoding_space_ref = 1
+        lines.append(a)
+    path = tmp_path / "a.h5"
+    with ismrmrd.Dataset(path, "dataset") as file:
+        file.write_xml_header(header)
+        for a in lines:
+            file.append_acquisition(a)
+    if fov != 240:
+        with pytest.warns(UserWarning, match="left out: .*fields of view"):
+            assert io.open_kspace(path).calibration is None
+        return
+    of_first, of_second = io.open_kspace(path).calibration
+    np.testing.assert_array_equal(of_first[:, 6:14, 6:18], ksp[0][:, 6:14, 6:18])
+    assert not of_first[:, :6].any() and of_second is None
+
+
 @pytest.mark.parametrize(
     "flag",
     [

@@ -329,10 +329,12 @@ def test_bad_outputs(tmp_path, rng):
         write_image(tmp_path / "out.npy", image[0])
 
 
-def test_a_slice_across_barts_readout(tmp_path, rng):
-    """(1, PHS1, PHS2), as `bart slice` of a 3-D scan leaves it."""
+@pytest.mark.parametrize("across", [0, 1, 2])
+def test_a_slice_across_any_axis_of_barts(tmp_path, rng, across):
+    """(1, PHS1, PHS2) and others, as `bart slice` of a 3-D scan leaves them."""
     ksp = noise(rng, SHAPE[1:])
-    write_cfl(tmp_path / "ksp.cfl", ksp.reshape((1,) * 12 + ksp.shape + (1,)))
+    spatial = np.expand_dims(ksp, ksp.ndim - across)
+    write_cfl(tmp_path / "ksp.cfl", spatial.reshape((1,) * 12 + spatial.shape))
     np.testing.assert_array_equal(io.open_kspace(tmp_path / "ksp.cfl")[0], ksp)
 
 
