@@ -26,7 +26,7 @@ from sigpy_priors.scan.sense import sense_problem
 __all__ = ["PosteriorSampling"]
 
 # Highest noise level with data, which tell what is coarse, and without.
-_SIGMA_MAX = 5.0
+_SIGMA_MAX = 20.0
 _SIGMA_MAX_PRIOR = 50.0
 # Lowest level, relative to that of the data. There samples differ from
 # posterior ones by less than a hundredth of their standard deviation.

@@ -85,9 +85,9 @@ class HQS(Solver):
 
     name: ClassVar[str] = "hqs"
     needs: ClassVar[type] = DenoiserPrior
-    first: float = 0.2
+    first: float = 0.15
     last: float = 3.0
-    steps: int = 6
+    steps: int = 7
     change: float = 0.25
     shortest: float = 0.1
     tol: float = 0.4
