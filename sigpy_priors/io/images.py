@@ -124,9 +124,10 @@ def _read_fastmri(path: Path) -> np.ndarray:
                 f"expected complex 'kspace' of shape (slices, [coils,] H, W), "
                 f"got {ksp.dtype} of shape {ksp.shape}"
             )
+        names: list[str] = list(f)
         sizes = [
             item.shape[-2:]
-            for name in f
+            for name in names
             if name.startswith("reconstruction_")
             and isinstance(item := h5_dataset(f, name), h5py.Dataset)
         ]

@@ -69,7 +69,8 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
             data are not 2-D Cartesian, or a line does not fit the encoded matrix.
     """
     with open_h5(path) as file:
-        groups = [g for g in file if _is_measurement(file, g)]
+        names: list[str] = list(file)
+        groups = [g for g in names if _is_measurement(file, g)]
         for name in [group] if group else groups:
             for part in ("xml", "data"):
                 h5_dataset(file, f"{name}/{part}")
@@ -105,7 +106,7 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
 
 
 def _is_measurement(file: Any, name: str) -> bool:
-    item = h5_dataset(file, name)
+    item: Any = h5_dataset(file, name)
     return hasattr(item, "keys") and {"xml", "data"} <= set(item)
 
 

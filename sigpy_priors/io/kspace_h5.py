@@ -91,7 +91,8 @@ def open_scan(
 
 def _reconstructed(file: h5py.File) -> tuple[int, int] | None:
     """(H, W) of fastMRI's own reconstruction, without the oversampled readout."""
-    for name in file:
+    names: list[str] = list(file)
+    for name in names:
         if name.startswith("reconstruction_"):
             item = h5_dataset(file, name)
             if isinstance(item, h5py.Dataset) and item.ndim >= 2:

@@ -50,9 +50,9 @@ def estimate_maps(
     device = sp.Device(device)
     if coord is None:
         check_cartesian(y)
-        shape = y.shape[1:]
+        shape = tuple(y.shape[1:])
     else:
-        shape = image_shape(coord) if shape is None else shape
+        shape = tuple(image_shape(coord) if shape is None else shape)
         coord = check_coord(coord, y.shape, (len(y), *shape))
     if len(y) == 1:
         with device:

@@ -12,6 +12,7 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors import load
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.errors import unwrap
 from sigpy_priors.priors.base import Prior, check_kind
 from sigpy_priors.priors.network import NetworkPrior
@@ -58,12 +59,12 @@ class Preparation:
 
     def scan(
         self,
-        y: np.ndarray,
-        mps: np.ndarray | None,
-        calibration: np.ndarray | None,
+        y: Array,
+        mps: Array | None,
+        calibration: Array | None,
         device: sp.Device,
         options: Mapping[str, Any],
-    ) -> tuple[np.ndarray, Any, float | None, float]:
+    ) -> tuple[Array, Array, float | None, float]:
         """White and virtual coils, and their maps.
 
         Args:
