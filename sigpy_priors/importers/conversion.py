@@ -1,11 +1,15 @@
 """One function from any framework's model to an ONNX file that was compared."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +35,7 @@ class ConversionError(ValueError):
     """A model could not be converted; the message says why and what to do."""
 
 
-def detect(model):
+def detect(model: str | Path) -> str:
     """The framework that wrote a model, by its file.
 
     Args:
@@ -79,9 +83,18 @@ def detect(model):
 
 
 def convert(
-    model, out_onnx, *, framework=None, python=None, builder=None,
-    builder_options=None, spec=None, tensors=None, show=None, trust=False,
-):  # fmt: skip
+    model: str | Path,
+    out_onnx: str | Path,
+    *,
+    framework: str | None = None,
+    python: str | None = None,
+    builder: str | None = None,
+    builder_options: Mapping | None = None,
+    spec: Any = None,
+    tensors: str | None = None,
+    show: Callable | None = None,
+    trust: bool = False,
+) -> Path:
     """Convert a model to ONNX and compare it with the original.
 
     The framework runs in a process of its own. Random inputs, at two sizes where
@@ -188,7 +201,7 @@ def _fold(path):
 
     It also takes away loops that TorchScript leaves over from checking shapes.
     """
-    from sigpy_priors.onnx import require
+    from sigpy_priors.onnx.optional import require
 
     onnx, optimizer = require("onnx", "onnxscript.optimizer")
     largest = 2**26  # elements; the default is meant for shapes only
@@ -200,7 +213,7 @@ def _fold(path):
 
 def _compare(folder, source):
     """Largest difference between onnxruntime and the framework, relative."""
-    from sigpy_priors.onnx import require
+    from sigpy_priors.onnx.optional import require
 
     (ort,) = require("onnxruntime")
     quiet = ort.SessionOptions()
@@ -242,7 +255,7 @@ def _compare(folder, source):
 
 def _finish(folder, path, source, result, parity):
     """One file with the weights inside, checked, with where it comes from."""
-    from sigpy_priors.onnx import require
+    from sigpy_priors.onnx.optional import require
 
     (onnx,) = require("onnx")
     model = onnx.load(str(folder / "model.onnx"))

@@ -3,8 +3,15 @@
 Other formats are turned into plain ONNX first (:mod:`sigpy_priors.importers`).
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sigpy_priors.priors.card import PriorCard
 
 __all__ = ["import_onnx"]
 
@@ -17,9 +24,11 @@ DOUBT = 0.05
 def _names(module, inputs, path):
     """Names of the image and the noise input."""
     if inputs:
-        names = [n.strip() for n in inputs.split(",")] if isinstance(inputs, str) else (
-            list(inputs)
-        )  # fmt: skip
+        names = (
+            [n.strip() for n in inputs.split(",")]
+            if isinstance(inputs, str)
+            else (list(inputs))
+        )
         missing = [n for n in names if n not in module.inputs]
         if missing or not 1 <= len(names) <= 2:
             raise ValueError(
@@ -64,10 +73,21 @@ def _schedule(schedule):
 
 
 def import_onnx(
-    path, out, *, inputs=None, channels=None, layout=None, parametrization=None,
-    schedule=None, scale=None, sigma=None, name=None, sigma_range=None, card=None,
-    show=print,
-):  # fmt: skip
+    path: str | Path,
+    out: str | Path,
+    *,
+    inputs: Any = None,
+    channels: str | None = None,
+    layout: str | None = None,
+    parametrization: str | None = None,
+    schedule: Any = None,
+    scale: float | Sequence[float] | str | None = None,
+    sigma: str | None = None,
+    name: str | None = None,
+    sigma_range: Sequence[float] | None = None,
+    card: Mapping | None = None,
+    show: Callable | None = print,
+) -> PriorCard:
     """Make a prior of an ONNX denoiser or score network.
 
     What is not told is found by denoising the bundled slice
@@ -104,12 +124,12 @@ def import_onnx(
     Raises:
         ValueError: if the file cannot be used, or nothing denoises.
     """
-    from sigpy_priors.io.atomic import write_atomic
-    from sigpy_priors.priors.card import PriorCard
-    from sigpy_priors.onnx.adapter import parse_scale
-    from sigpy_priors.onnx.load import read_onnx, with_card
-    from sigpy_priors.onnx.engine.runtime import OnnxModule
     from sigpy_priors.importers.probe import probe
+    from sigpy_priors.io.atomic import write_atomic
+    from sigpy_priors.onnx.adapter import parse_scale
+    from sigpy_priors.onnx.engine.runtime import OnnxModule
+    from sigpy_priors.onnx.load import read_onnx, with_card
+    from sigpy_priors.priors.card import PriorCard
 
     model = read_onnx(path)
     meta = {p.key: p.value for p in model.metadata_props}
@@ -120,9 +140,13 @@ def import_onnx(
         raise ValueError(f"{path}: {e}") from e
     names = _names(module, inputs or hints.get("inputs"), path)
     told = {
-        "channels": channels, "layout": layout, "parametrization": parametrization,
-        "schedule": schedule, "sigma": sigma, "scale": scale,
-    }  # fmt: skip
+        "channels": channels,
+        "layout": layout,
+        "parametrization": parametrization,
+        "schedule": schedule,
+        "sigma": sigma,
+        "scale": scale,
+    }
     told = {k: hints.get(k) if v is None else v for k, v in told.items()}
     told = {k: v for k, v in told.items() if v is not None}
     if "schedule" in told:
@@ -145,25 +169,35 @@ def import_onnx(
     h = found.hypothesis
     precond, precond_options = h.precond()
     options = {
-        "inputs": names, "channels": h.channels, "layout": h.layout, "sigma": h.sigma,
-        "scale": list(h.scale), "stride": found.stride,
-    }  # fmt: skip
+        "inputs": names,
+        "channels": h.channels,
+        "layout": h.layout,
+        "sigma": h.sigma,
+        "scale": list(h.scale),
+        "stride": found.stride,
+    }
     made = PriorCard(
         **{
             "name": name or Path(path).stem,
-            "architecture": "onnx", "options": options,
-            "precond": precond, "precond_options": precond_options,
+            "architecture": "onnx",
+            "options": options,
+            "precond": precond,
+            "precond_options": precond_options,
             "sigma_range": tuple(sigma_range or found.sigma_range),
-            "validation": {"probe": {
-                "gain_db": round(found.gain, 2),
-                "told": sorted(told),
-                "rivals": {k: [v if isinstance(v, str) else str(v), round(g, 2)]
-                           for k, (v, g) in found.rivals.items()},
-            }},
+            "validation": {
+                "probe": {
+                    "gain_db": round(found.gain, 2),
+                    "told": sorted(told),
+                    "rivals": {
+                        k: [v if isinstance(v, str) else str(v), round(g, 2)]
+                        for k, (v, g) in found.rivals.items()
+                    },
+                }
+            },
             "notes": f"Imported from {meta.get(SOURCE, Path(path).name)}.",
             **(card or {}),
         }
-    )  # fmt: skip
+    )
     made = with_card(model, made)
     write_atomic(out, lambda p: Path(p).write_bytes(model.SerializeToString()))
     return made

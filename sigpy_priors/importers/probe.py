@@ -10,8 +10,11 @@ noise of several levels, and the hypothesis with the greatest mean gain
 is taken. What is told is not tested, unless to say that it looks wrong.
 """
 
+from __future__ import annotations
+
 import itertools
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,7 +46,7 @@ class Hypothesis(NamedTuple):
     sigma: str
     scale: tuple
 
-    def precond(self):
+    def precond(self) -> Any:
         """Name and options of the preconditioning."""
         name, _, number = self.parametrization.partition(":")
         if name == "edm":
@@ -69,7 +72,7 @@ class Found(NamedTuple):
     stride: int
     sigma_range: tuple
 
-    def report(self, told=()):
+    def report(self, told: Any = ()) -> Any:
         """The findings as text, a line for each field."""
         lines = [f"denoises the bundled slice by {self.gain:.2f} dB on average, as"]
         for field in FIELDS:
@@ -100,14 +103,14 @@ def _text(value):
 class _Remember:
     """The file, called once for each input: many hypotheses share them."""
 
-    def __init__(self, module):
+    def __init__(self, module: Any) -> None:
         self.module = module
         self.known = {}
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Any:
         return getattr(self.module, name)
 
-    def __call__(self, *inputs):
+    def __call__(self, *inputs: Any) -> Any:
         key = tuple((t.dtype, t.shape, t.numpy().tobytes()) for t in inputs)
         if key not in self.known:
             try:
@@ -210,7 +213,7 @@ def _best(gains):
     return next(h for h, g in gains.items() if g >= top - TIE)
 
 
-def probe(module, inputs, told=None):
+def probe(module: Any, inputs: Any, told: Mapping | None = None) -> Any:
     """Find the conventions of a network.
 
     Args:
@@ -254,7 +257,9 @@ def probe(module, inputs, told=None):
         free, _ = _try(remembered, inputs, [h for h in free if h not in gains], clean)
         for field in told if free else ():
             other = _best(free)
-            if free[other] > gains[best] and getattr(other, field) != getattr(best, field):
+            if free[other] > gains[best] and getattr(other, field) != getattr(
+                best, field
+            ):
                 rivals[field] = (getattr(other, field), free[other])
     if gains[best] < MIN_GAIN:
         raise ValueError(
@@ -294,13 +299,16 @@ def _stride(module, inputs, hypothesis):
         return 1
     for stride in (1, 2, 4, 8, 16, 32, 64):
         # Multiples of stride, and of nothing that is larger.
-        size = stride * (96 // stride // 2 * 2 + 1), stride * (64 // stride // 2 * 2 + 1)
+        size = (
+            stride * (96 // stride // 2 * 2 + 1),
+            stride * (64 // stride // 2 * 2 + 1),
+        )
         x = torch.zeros(1, 2, *size)
         try:
             with torch.no_grad():
                 if model(x, torch.tensor([LEVELS[1]])).shape == x.shape:
                     return stride
-        except Exception:
+        except Exception:  # noqa: S112  a size that it refuses, whatever it says
             continue
     return 64
 

@@ -1,12 +1,15 @@
 """Torch networks and the preconditionings that make them denoisers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sigpy_priors.models.precond import PRECONDS
 from sigpy_priors.models.registry import build_network
 
 __all__ = ["build_model", "build_precond"]
 
 
-def build_model(spec, source=None):
+def build_model(spec: Mapping, source: str | None = None) -> Any:
     """Network and preconditioning from a specification.
 
     Args:
@@ -28,7 +31,7 @@ def build_model(spec, source=None):
     return build_precond(net, spec["precond"], spec["precond_options"])
 
 
-def build_precond(net, name, options):
+def build_precond(net: Any, name: str, options: Mapping) -> Any:
     """Preconditioning of a network, by name.
 
     Args:

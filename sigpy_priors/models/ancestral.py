@@ -10,6 +10,10 @@ References:
     autoregressive models. ICLR workshop.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -30,15 +34,15 @@ class Cursor:
         width (int): columns of the image at this resolution.
     """
 
-    def __init__(self, i, j, memory, width):
+    def __init__(self, i: int, j: int | None, memory: dict, width: int) -> None:
         self.i, self.j, self.memory, self.width = i, j, memory, width
 
-    def half(self):
+    def half(self) -> Any:
         """The cursor at half the resolution."""
         j = None if self.j is None else self.j // 2
         return Cursor(self.i // 2, j, self.memory, self.width // 2)
 
-    def window(self, conv, x):
+    def window(self, conv: Any, x: Any) -> torch.Tensor | None:
         """What ``conv`` sees, once ``x`` (B, C, 1, W or 1) has arrived.
 
         Returns:
@@ -61,7 +65,7 @@ class Cursor:
             return rows
         return rows[..., self.j : self.j + conv.kernel_size[1]]
 
-    def unpool(self, layer, deeper):
+    def unpool(self, layer: Any, deeper: Any) -> Any:
         """The up-sampled feature here; ``deeper`` is None where it is not new."""
         if self.j is None:
             if deeper is not None:
@@ -74,7 +78,9 @@ class Cursor:
 
 
 @torch.no_grad()
-def ancestral_sample(model, shape, noise, show_pbar=True):
+def ancestral_sample(
+    model: Any, shape: tuple[int, ...], noise: torch.Tensor, show_pbar: bool = True
+) -> torch.Tensor:
     """Draw images from a PixelCNN.
 
     Args:

@@ -22,6 +22,10 @@ References:
     likelihood and other modifications. ICLR.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -47,7 +51,9 @@ class LogisticMixture:
         step (float): distance of grid points.
     """
 
-    def __init__(self, channels, components, levels, bound):
+    def __init__(
+        self, channels: int, components: int, levels: int, bound: float
+    ) -> None:
         if channels not in (1, 2):
             raise ValueError(f"channels must be 1 or 2, got {channels}.")
         if components < 1 or levels < 2 or not bound > 0:
@@ -60,12 +66,12 @@ class LogisticMixture:
         self.step = 2 * self.bound / (levels - 1)
         self.size = components * 3 * channels
 
-    def quantize(self, x):
+    def quantize(self, x: Any) -> Any:
         """The nearest values of the grid."""
         k = ((x.clamp(-self.bound, self.bound) + self.bound) / self.step).round()
         return k * self.step - self.bound
 
-    def log_prob(self, params, x):
+    def log_prob(self, params: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Log-probability in nats of every pixel.
 
         Args:
@@ -91,7 +97,7 @@ class LogisticMixture:
             )
         return total.logsumexp(-1)
 
-    def sample(self, params, noise):
+    def sample(self, params: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Draw values of pixels.
 
         Args:
@@ -109,7 +115,10 @@ class LogisticMixture:
         x = torch.zeros_like(u)
         for channel in range(self.channels):
             mean, log_scale = self._channel(parts, channel, x)
-            mean, log_scale = mean.gather(-1, k)[..., 0], log_scale.gather(-1, k)[..., 0]
+            mean, log_scale = (
+                mean.gather(-1, k)[..., 0],
+                log_scale.gather(-1, k)[..., 0],
+            )
             value = mean + log_scale.exp() * torch.logit(u[..., channel])
             x[..., channel] = self.quantize(value)
         return x

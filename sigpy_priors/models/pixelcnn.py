@@ -18,7 +18,11 @@ References:
     decoders. NeurIPS.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,11 +40,13 @@ class ShiftedConv(nn.Conv2d):
         pad (tuple of int): left, right, top, bottom; negative ones crop.
     """
 
-    def __init__(self, c_in, c_out, kernel, pad, stride=1):
+    def __init__(
+        self, c_in: Any, c_out: Any, kernel: Any, pad: tuple[int, ...], stride: int = 1
+    ) -> None:
         super().__init__(c_in, c_out, kernel, stride=stride)
         self.pad = pad
 
-    def forward(self, x, at=None):
+    def forward(self, x: Any, at: Any = None) -> Any:
         if at is None:
             return super().forward(F.pad(x, self.pad))
         window = at.window(self, x)
@@ -62,7 +68,7 @@ def _down_right(c_in, c_out, stride=1):
 class GatedBlock(nn.Module):
     """Residual block with a gate, and a second input through a 1x1 kernel."""
 
-    def __init__(self, conv, width, side=0):
+    def __init__(self, conv: Any, width: Any, side: int = 0) -> None:
         super().__init__()
         self.conv1 = conv(width, width)
         self.side = nn.Conv2d(side, width, 1) if side else None
@@ -71,7 +77,7 @@ class GatedBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
 
-    def forward(self, x, side=None, at=None):
+    def forward(self, x: Any, side: Any = None, at: Any = None) -> Any:
         h = self.conv1(F.elu(x), at)
         if self.side is not None:
             h = h + self.side(F.elu(side))
@@ -91,7 +97,9 @@ class Stream(nn.Module):
             stream has at the same place.
     """
 
-    def __init__(self, conv, widths, depths, side):
+    def __init__(
+        self, conv: Callable, widths: Sequence[int], depths: Sequence[int], side: bool
+    ) -> None:
         super().__init__()
 
         def blocks(width, depth, extra):
@@ -109,7 +117,7 @@ class Stream(nn.Module):
             blocks(w, n, 1 + side) for w, n in zip(widths[:-1], depths[:-1])
         )
 
-    def forward(self, x, side=None, at=None):
+    def forward(self, x: torch.Tensor, side: dict | None = None, at: Any = None) -> Any:
         """Return the output and every block's feature, by its place.
 
         Args:
@@ -163,13 +171,13 @@ class PixelCNN(nn.Module):
 
     def __init__(
         self,
-        channels=2,
-        nr_filters=(32, 48, 64),
-        nr_resnet=(2, 2, 2),
-        nr_logistic_mix=8,
-        levels=513,
-        bound=2.0,
-    ):
+        channels: int = 2,
+        nr_filters: Sequence[int] = (32, 48, 64),
+        nr_resnet: Sequence[int] = (2, 2, 2),
+        nr_logistic_mix: int = 8,
+        levels: int = 513,
+        bound: float = 2.0,
+    ) -> None:
         super().__init__()
         if not len(nr_filters) == len(nr_resnet) > 0:
             raise ValueError(
@@ -195,7 +203,7 @@ class PixelCNN(nn.Module):
             self.tail.bias[k : k * (1 + channels)] = means.repeat(channels)
             self.tail.bias[k * (1 + channels) : k * (1 + 2 * channels)] = math.log(0.1)
 
-    def params(self, x):
+    def params(self, x: Any) -> Any:
         """Mixture parameters (B, H, W, size) of every pixel, given those before."""
         height, width = x.shape[-2:]
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
@@ -204,7 +212,7 @@ class PixelCNN(nn.Module):
         h, _ = self.pixels(self.head_above(x) + self.head_left(x), side)
         return self.tail(F.elu(h[..., :height, :width]).permute(0, 2, 3, 1))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         """Log-probability in nats of every pixel (B, H, W) of (B, C, H, W)."""
         # The likelihood is a sum of many numbers: never in half precision.
         params = self.params(x)

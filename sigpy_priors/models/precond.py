@@ -21,7 +21,11 @@ References:
     of diffusion models. ICLR. Appendix D.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,16 +57,16 @@ class Precond(nn.Module):
             (B, C, H, W).
     """
 
-    def __init__(self, net):
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
         self.stride = getattr(net, "stride", 1)
 
-    def coefficients(self, sigma):
+    def coefficients(self, sigma: Any) -> None:
         """Return c_skip, c_out, c_in, c_noise, each of shape (B,)."""
         raise NotImplementedError
 
-    def forward(self, x, sigma):
+    def forward(self, x: Any, sigma: Any) -> Any:
         """Denoise ``x`` (B, C, H, W) at per-channel noise ``sigma`` (B,)."""
         c_skip, c_out, c_in, c_noise = self.coefficients(sigma)
         f = self.net(_column(c_in) * x, c_noise)
@@ -78,11 +82,11 @@ class EDM(Precond):
     :math:`c_{noise} = \ln(\sigma) / 4`, with s = ``sigma_data``.
     """
 
-    def __init__(self, net, sigma_data=0.2):
+    def __init__(self, net: Any, sigma_data: float = 0.2) -> None:
         super().__init__(net)
         self.sigma_data = float(sigma_data)
 
-    def coefficients(self, sigma):
+    def coefficients(self, sigma: Any) -> Any:
         total = sigma**2 + self.sigma_data**2
         return (
             self.sigma_data**2 / total,
@@ -132,7 +136,12 @@ class Diffusion(Precond):
             (:func:`sigpy_priors.models.schedules.make_schedule`).
     """
 
-    def __init__(self, net, output="denoiser", schedule="sigma"):
+    def __init__(
+        self,
+        net: nn.Module,
+        output: str = "denoiser",
+        schedule: str | Mapping = "sigma",
+    ) -> None:
         super().__init__(net)
         if output not in OUTPUTS:
             raise ValueError(
@@ -153,13 +162,13 @@ class Diffusion(Precond):
             self.register_buffer(name, table, persistent=False)
 
     @property
-    def sigma_range(self):
+    def sigma_range(self) -> Any:
         """The noise levels of the first and last time, or (0, inf)."""
         if self.log_sigma is None:
             return 0.0, math.inf
         return math.exp(self.log_sigma[0]), math.exp(self.log_sigma[-1])
 
-    def time(self, sigma):
+    def time(self, sigma: Any) -> Any:
         """Time of ``sigma``, linear in log sigma between two entries."""
         table, times = self.log_sigma.to(sigma), self.times.to(sigma)
         log_sigma = sigma.log().clamp(table[0], table[-1])
@@ -168,7 +177,7 @@ class Diffusion(Precond):
         frac = (log_sigma - table[lo]) / (table[hi] - table[lo])
         return times[lo] + frac * (times[hi] - times[lo])
 
-    def coefficients(self, sigma):
+    def coefficients(self, sigma: Any) -> Any:
         c_in = (1 + sigma**2).rsqrt() if self.preserving else torch.ones_like(sigma)
         c_skip, c_out = OUTPUTS[self.output](sigma, c_in)
         c_noise = {"sigma": lambda s: s, "log_sigma": torch.log, "time": self.time}
@@ -178,7 +187,7 @@ class Diffusion(Precond):
 class Direct(Diffusion):
     """The network is a denoiser already: D = F(x, sigma)."""
 
-    def __init__(self, net):
+    def __init__(self, net: Any) -> None:
         super().__init__(net)
 
 
@@ -192,7 +201,9 @@ class Score(Diffusion):
         condition (str): what the network takes: "sigma" or "log_sigma".
     """
 
-    def __init__(self, net, scaled=False, condition="sigma"):
+    def __init__(
+        self, net: nn.Module, scaled: bool = False, condition: str = "sigma"
+    ) -> None:
         if condition not in ("sigma", "log_sigma"):
             raise ValueError(
                 f"condition must be 'sigma' or 'log_sigma', got {condition!r}."
@@ -213,7 +224,9 @@ class VP(Diffusion):
             linear one, 1000 steps from 1e-4 to 0.02.
     """
 
-    def __init__(self, net, output="eps", betas=None):
+    def __init__(
+        self, net: nn.Module, output: str = "eps", betas: Sequence[float] | None = None
+    ) -> None:
         if output not in VP_OUTPUTS:
             raise ValueError(f"output must be one of {VP_OUTPUTS}, got {output!r}.")
         schedule = "linear" if betas is None else {"betas": betas}

@@ -9,8 +9,14 @@ The named object is called with the options that the prior's card states and
 returns a torch module.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["GROUP", "architectures", "build_network"]
 
@@ -22,7 +28,7 @@ _BUILTIN = {
 }
 
 
-def architectures():
+def architectures() -> dict:
     """Names of all architectures that can be built here.
 
     Returns:
@@ -32,7 +38,7 @@ def architectures():
     return {**found, **_BUILTIN}
 
 
-def build_network(name, options, source=None):
+def build_network(name: str, options: dict, source: str | None = None) -> nn.Module:
     """Build a network by its registered name.
 
     Args:

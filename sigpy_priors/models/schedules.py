@@ -15,7 +15,10 @@ References:
     differential equations. ICLR. ("vp", "geometric")
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,8 +57,10 @@ def _of_sigmas(sigmas):
     """Levels by index, rising or falling (NCSN)."""
     sigmas = np.asarray(sigmas, dtype=np.float64)
     step = np.diff(sigmas) if sigmas.ndim == 1 else np.zeros(0)
-    if not len(step) or not (sigmas > 0).all() or not (
-        (step > 0).all() or (step < 0).all()
+    if (
+        not len(step)
+        or not (sigmas > 0).all()
+        or not ((step > 0).all() or (step < 0).all())
     ):
         raise ValueError(
             "sigmas must be at least two positive numbers that rise, or fall."
@@ -112,7 +117,7 @@ SCHEDULES = {
 }
 
 
-def make_schedule(spec):
+def make_schedule(spec: str | Mapping) -> Any:
     """A schedule from its name or its numbers.
 
     Args:

@@ -19,7 +19,11 @@ References:
     FiLM: visual reasoning with a general conditioning layer. AAAI.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +44,7 @@ class SmoothPhase(nn.Module):
     # Of the network's input, whose standard deviation is about one.
     floor = 1e-3
 
-    def __init__(self, width):
+    def __init__(self, width: float) -> None:
         super().__init__()
         reach = math.ceil(2.5 * width)
         t = torch.arange(-reach, reach + 1) / width
@@ -51,7 +55,7 @@ class SmoothPhase(nn.Module):
         self.register_buffer("along_w", kernel[:, :, None].clone(), persistent=False)
         self.reach = reach
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         """Of images (B, 2, H, W), cosine and sine, (B, 1, H, W) each."""
         # In half precision the phase of weak signal would be far off.
         with torch.autocast(x.device.type, enabled=False):
@@ -70,7 +74,7 @@ def _rotate(x, cos, sin):
 class Block(nn.Module):
     """Two 3x3 convolutions, scaled and shifted by the noise level between."""
 
-    def __init__(self, channels, emb_channels):
+    def __init__(self, channels: Any, emb_channels: Any) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
@@ -81,7 +85,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
-    def forward(self, x, emb):
+    def forward(self, x: Any, emb: Any) -> Any:
         scale, shift = self.film(emb)[:, :, None, None].chunk(2, dim=1)
         h = F.relu(self.conv1(x) * (1 + scale) + shift)
         return x + self.conv2(h)
@@ -90,7 +94,7 @@ class Block(nn.Module):
 class NoiseEmbedding(nn.Module):
     """Sines and cosines of the noise variable through a small network."""
 
-    def __init__(self, channels, frequencies=16):
+    def __init__(self, channels: Any, frequencies: int = 16) -> None:
         super().__init__()
         self.register_buffer(
             "freq", 2.0 ** torch.linspace(-2, 5, frequencies), persistent=False
@@ -98,7 +102,7 @@ class NoiseEmbedding(nn.Module):
         self.linear1 = nn.Linear(2 * frequencies, channels)
         self.linear2 = nn.Linear(channels, channels)
 
-    def forward(self, c_noise):
+    def forward(self, c_noise: Any) -> Any:
         phase = c_noise[:, None] * self.freq
         h = torch.cat([phase.cos(), phase.sin()], dim=1)
         return F.silu(self.linear2(F.silu(self.linear1(h))))
@@ -124,21 +128,23 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        in_channels=2,
-        out_channels=2,
-        channels=(64, 128, 192),
-        blocks=(2, 2, 4),
-        patch=2,
-        emb_channels=128,
-        phase_width=0.0,
-    ):
+        in_channels: int = 2,
+        out_channels: int = 2,
+        channels: Sequence[int] = (64, 128, 192),
+        blocks: Sequence[int] = (2, 2, 4),
+        patch: int = 2,
+        emb_channels: int = 128,
+        phase_width: float = 0.0,
+    ) -> None:
         super().__init__()
         if len(channels) != len(blocks):
             raise ValueError(
                 f"channels and blocks need one entry per level, "
                 f"got {len(channels)} and {len(blocks)}."
             )
-        if phase_width and not (0 < phase_width <= 100 and in_channels == out_channels == 2):
+        if phase_width and not (
+            0 < phase_width <= 100 and in_channels == out_channels == 2
+        ):
             raise ValueError(
                 f"phase_width is a width in pixels of complex images (2 channels in and "
                 f"out), got {phase_width} for {in_channels} and {out_channels} channels."
@@ -164,7 +170,7 @@ class UNet(nn.Module):
         )
         self.up = nn.ModuleList(level(a, n) for a, _, n in outer)
 
-    def forward(self, x, c_noise):
+    def forward(self, x: Any, c_noise: Any) -> Any:
         """Map images (B, C, H, W) and noise variables (B,) to (B, C', H, W)."""
         if self.phase is None:
             return self._network(x, c_noise)

@@ -7,10 +7,13 @@ not worth that. What onnxruntime cannot do, derivatives, traces and double
 precision, torch does.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,14 +55,15 @@ def _cached(prior):
     path = cache() / "onnx" / f"{key.hexdigest()[:24]}.onnx"
     if not path.exists():
         print(
-            f"sigpy-priors: preparing {card.name} for onnxruntime, once", file=sys.stderr
+            f"sigpy-priors: preparing {card.name} for onnxruntime, once",
+            file=sys.stderr,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         export_onnx(prior, path)
     return path
 
 
-def accelerate(prior, model):
+def accelerate(prior: Any, model: Any) -> nn.Module:
     """The network of a prior on the CPU, through onnxruntime where it can.
 
     Args:
@@ -90,16 +94,16 @@ class Fast(nn.Module):
         path (Path): the same as :func:`sigpy_priors.onnx.export_onnx` writes it.
     """
 
-    def __init__(self, model, path):
+    def __init__(self, model: Any, path: Path) -> None:
         super().__init__()
         self.model = model
         self._path = Path(path)
         self._sessions = {}
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_sessions": {}}
 
-    def forward(self, x, sigma):
+    def forward(self, x: Any, sigma: Any) -> Any:
         """Denoise (B, 2, H, W) at complex noise ``sigma`` (B,)."""
         if (
             x.device.type != "cpu"

@@ -7,6 +7,11 @@ and the noise per channel of :class:`sigpy_priors.priors.network.NetworkPrior` t
 channels, noise level and scale of that denoiser.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -15,8 +20,14 @@ from torch.nn import functional as F
 from sigpy_priors.priors.module import complex_sigma
 
 __all__ = [
-    "CHANNELS", "LAYOUTS", "SIGMAS", "Call", "Foreign", "build_foreign", "parse_scale",
-]  # fmt: skip
+    "CHANNELS",
+    "LAYOUTS",
+    "SIGMAS",
+    "Call",
+    "Foreign",
+    "build_foreign",
+    "parse_scale",
+]
 
 CHANNELS = ("re,im", "im,re", "complex", "mag", "real")
 LAYOUTS = ("NCHW", "NHWC")
@@ -40,7 +51,15 @@ class Call(nn.Module):
         batch, size (int or tuple or None): sizes that the file fixes.
     """
 
-    def __init__(self, module, image, noise, layout, complex_axis=False, output=None):
+    def __init__(
+        self,
+        module: Any,
+        image: str,
+        noise: str,
+        layout: str,
+        complex_axis: bool = False,
+        output: str | None = None,
+    ) -> None:
         super().__init__()
         self.module = module
         self.order = [module.inputs.index(n) for n in (image, noise) if n is not None]
@@ -64,7 +83,7 @@ class Call(nn.Module):
             if self.noise_shape[:1] in ([], [1]):
                 self.batch = 1  # the file takes one noise level for all images
 
-    def forward(self, z, c):
+    def forward(self, z: Any, c: Any) -> Any:
         return self._tiles(z, c) if self.size else self._batches(z, c)
 
     def _tiles(self, z, c):
@@ -114,14 +133,18 @@ class Call(nn.Module):
             c = c.round() if self.noise_whole else c
             c = c.reshape([-1] + [1] * (rank - 1)) if rank else c.reshape(())
             if rank == 4 and self._is_map():
-                c = c.expand(-1, -1, *z.shape[2:]) if self.layout == "NCHW" else (
-                    c.expand(-1, *z.shape[1:3], -1)
-                )  # fmt: skip
+                c = (
+                    c.expand(-1, -1, *z.shape[2:])
+                    if self.layout == "NCHW"
+                    else (c.expand(-1, *z.shape[1:3], -1))
+                )
         for i, value in zip(self.order, (z, c)):
             inputs[i] = value
         out = self.module(*inputs)[self.output]
         if self.layout == "NHWC":
-            out = out.permute(0, 3, 1, 2) if out.ndim == 4 else out.permute(0, 3, 1, 2, 4)
+            out = (
+                out.permute(0, 3, 1, 2) if out.ndim == 4 else out.permute(0, 3, 1, 2, 4)
+            )
         return out[:, 0].permute(0, 3, 1, 2) if self.complex_axis else out
 
     def _is_map(self):
@@ -157,8 +180,14 @@ class Foreign(nn.Module):
         stride (int): what height and width must be multiples of.
     """
 
-    def __init__(self, denoiser, channels="re,im", sigma="complex", scale=(1, 0),
-                 stride=1):  # fmt: skip
+    def __init__(
+        self,
+        denoiser: Any,
+        channels: str = "re,im",
+        sigma: str = "complex",
+        scale: Sequence[float] = (1, 0),
+        stride: int = 1,
+    ) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.channels = channels
@@ -166,7 +195,7 @@ class Foreign(nn.Module):
         self.gain, self.offset = (float(v) for v in scale)
         self.stride = int(stride)
 
-    def forward(self, x, sigma):
+    def forward(self, x: Any, sigma: Any) -> Any:
         """Denoise channels (N, 2, H, W) at noise ``sigma`` (N,) per channel."""
         if self.channels == "im,re":
             return self._denoise(x.flip(1), sigma).flip(1)
@@ -185,7 +214,7 @@ class Foreign(nn.Module):
         return (self.denoiser(y, self.gain * level) - self.offset) / self.gain
 
 
-def parse_scale(scale):
+def parse_scale(scale: float | Sequence[float] | str) -> tuple[float, ...]:
     """A network's scale in whatever form it is stated.
 
     Args:
@@ -207,7 +236,9 @@ def parse_scale(scale):
     raise ValueError(f"scale: expected a or a,b with a > 0, got {scale}.")
 
 
-def build_foreign(module, options, precond, precond_options):
+def build_foreign(
+    module: Any, options: Mapping, precond: str, precond_options: Mapping
+) -> Any:
     """The network that a card with architecture "onnx" describes.
 
     Args:
@@ -226,12 +257,15 @@ def build_foreign(module, options, precond, precond_options):
     from sigpy_priors.models import build_precond
 
     options = {
-        "channels": "re,im", "layout": "NCHW", "sigma": "complex", "scale": (1, 0),
-        "stride": 1, "output": None, **options,
-    }  # fmt: skip
-    for key, known in (
-        ("channels", CHANNELS), ("layout", LAYOUTS), ("sigma", SIGMAS)
-    ):  # fmt: skip
+        "channels": "re,im",
+        "layout": "NCHW",
+        "sigma": "complex",
+        "scale": (1, 0),
+        "stride": 1,
+        "output": None,
+        **options,
+    }
+    for key, known in (("channels", CHANNELS), ("layout", LAYOUTS), ("sigma", SIGMAS)):
         if options[key] not in known:
             raise ValueError(
                 f"{key} must be one of {' | '.join(known)}, got {options[key]!r}."
@@ -258,10 +292,17 @@ def build_foreign(module, options, precond, precond_options):
             f"got {names}; the file has {', '.join(module.inputs)}."
         )
     call = Call(
-        module, names[0], names[1] if len(names) == 2 else None, options["layout"],
-        options["channels"] == "complex", options["output"],
-    )  # fmt: skip
+        module,
+        names[0],
+        names[1] if len(names) == 2 else None,
+        options["layout"],
+        options["channels"] == "complex",
+        options["output"],
+    )
     return Foreign(
-        build_precond(call, precond, precond_options), options["channels"],
-        options["sigma"], parse_scale(options["scale"]), options["stride"],
-    )  # fmt: skip
+        build_precond(call, precond, precond_options),
+        options["channels"],
+        options["sigma"],
+        parse_scale(options["scale"]),
+        options["stride"],
+    )

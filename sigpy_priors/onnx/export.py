@@ -15,16 +15,22 @@ Of a density prior ``x`` alone goes in; ``log_prob`` (batch,), in nats, and
 ``grad_log_prob``, its gradient over ``x``, come out.
 """
 
+from __future__ import annotations
+
 import io
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.backend.validate import check_path
-from sigpy_priors.priors.base import DensityPrior, check_kind
+from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.priors.base import DensityPrior, Prior, check_kind
+
+if TYPE_CHECKING:
+    from sigpy_priors.priors.card import PriorCard
 
 __all__ = ["OPSET", "TOLERANCE", "export_onnx"]
 
@@ -69,7 +75,7 @@ def _by_running(module, args, free, inputs, outputs):
 
 def _by_symbols(module, args, free, inputs, outputs):
     """A graph by ``torch.export``, which follows sizes as symbols: ten seconds."""
-    from sigpy_priors.onnx import require
+    from sigpy_priors.onnx.optional import require
 
     require("onnxscript")
     dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
@@ -88,9 +94,9 @@ def _write_model(prior, module, args, free, inputs, outputs, what):
     Running follows one path through Python only, and newer versions of torch may
     do without it: where it fails, or its graph does not hold, symbols are used.
     """
-    from sigpy_priors.onnx import quiet
-    from sigpy_priors.onnx.log_prob import Plain
     from sigpy_priors.onnx.gradient import add_gradient
+    from sigpy_priors.onnx.log_prob import Plain
+    from sigpy_priors.onnx.optional import quiet
 
     for way in (_by_running, _by_symbols):
         try:
@@ -178,7 +184,9 @@ def _channels(z):
     return torch.view_as_real(z.resolve_conj()).permute(0, 3, 1, 2).numpy()
 
 
-def export_onnx(prior, path, half=False, int8=False):
+def export_onnx(
+    prior: Prior, path: str | Path, half: bool = False, int8: bool = False
+) -> PriorCard:
     """Write a prior as an ONNX file, with its card inside.
 
     Checked by ``onnx.checker``, and by parity of onnxruntime with torch in double
@@ -200,8 +208,8 @@ def export_onnx(prior, path, half=False, int8=False):
         TypeError: if the prior is neither network nor Gaussian nor density.
         ImportError: naming the extra to install.
     """
-    from sigpy_priors.onnx import require
     from sigpy_priors.onnx.load import with_card
+    from sigpy_priors.onnx.optional import require
 
     onnx, _ = require("onnx", "onnxruntime")
     check_kind(prior)

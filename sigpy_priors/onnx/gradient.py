@@ -6,7 +6,10 @@ stay free: what a rule needs of them, it asks for in the graph. Known are the
 operators that densities of images are made of; adding one is adding a rule.
 """
 
+from __future__ import annotations
+
 from functools import partial, reduce
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, shape_inference
@@ -21,12 +24,13 @@ _FLAT = {
 }  # fmt: skip
 
 
-def add_gradient(model, x, y, name):
+def add_gradient(model: Any, x: str, y: str, name: str) -> None:
     """Add the gradient of the sum of an output over an input as an output.
 
     Args:
         model (onnx.ModelProto): opset 18 or later; changed in place.
-        x, y (str): names of an input and an output, float.
+        x (str): name of an input, float.
+        y (str): name of an output, float.
         name (str): of the output to be made, of the shape of ``x``.
 
     Raises:
@@ -45,7 +49,9 @@ def add_gradient(model, x, y, name):
         if not moved or not parts.keys() & set(node.output):
             continue
         if node.op_type not in _RULES:
-            raise NotImplementedError(f"no gradient of the ONNX operator {node.op_type}.")
+            raise NotImplementedError(
+                f"no gradient of the ONNX operator {node.op_type}."
+            )
         slopes = [b.total(parts.pop(o, [])) for o in node.output]
         for i in moved:
             g = _RULES[node.op_type](b, node, i, *slopes)
@@ -74,7 +80,7 @@ def _get(node, name, default=None):
 class _Builder:
     """A graph that grows, and what is known of its values."""
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self.graph = model.graph
         self.count = 0
         self.constants = {
@@ -91,17 +97,17 @@ class _Builder:
             if v.type.tensor_type.HasField("shape")
         }
 
-    def node(self, kind, inputs, outputs, **attributes):
+    def node(self, kind: Any, inputs: Any, outputs: Any, **attributes: Any) -> None:
         self.graph.node.append(helper.make_node(kind, inputs, outputs, **attributes))
 
-    def op(self, kind, *inputs, **attributes):
+    def op(self, kind: Any, *inputs: Any, **attributes: Any) -> Any:
         """Add a node of one output and return that; numbers become constants."""
         inputs = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         made = self.name(kind)
         self.node(kind, inputs, [made], **attributes)
         return made
 
-    def constant(self, value):
+    def constant(self, value: Any) -> Any:
         """Whole numbers as int64, others as float."""
         whole = np.asarray(value).dtype.kind == "i"
         array = np.asarray(value, np.int64 if whole else np.float32)
@@ -109,15 +115,15 @@ class _Builder:
         self.graph.initializer.append(numpy_helper.from_array(array, made))
         return made
 
-    def name(self, kind):
+    def name(self, kind: Any) -> Any:
         self.count += 1
         return f"gradient/{kind}_{self.count}"
 
-    def total(self, parts):
+    def total(self, parts: Any) -> Any:
         """Their sum; None for none."""
         return self.op("Sum", *parts) if len(parts) > 1 else (*parts, None)[0]
 
-    def ints(self, node, i, default=None):
+    def ints(self, node: Any, i: Any, default: Any = None) -> Any:
         """A constant input as a list."""
         if len(node.input) <= i or not node.input[i]:
             return default
@@ -127,7 +133,7 @@ class _Builder:
             )
         return self.constants[node.input[i]].reshape(-1).tolist()
 
-    def fit(self, g, node, i):
+    def fit(self, g: Any, node: Any, i: Any) -> Any:
         """Sum a gradient over the axes along which input i was repeated."""
         whole, part = (self.shapes[n] for n in (node.output[0], node.input[i]))
         extra = len(whole) - len(part)
@@ -139,12 +145,12 @@ class _Builder:
             g = self.op("ReduceSum", g, axes, keepdims=1)
         return self.op("Squeeze", g, list(range(extra))) if extra else g
 
-    def sizes(self, name, axes=None):
+    def sizes(self, name: Any, axes: Any = None) -> Any:
         """Sizes of a value, of some axes if named."""
         shape = self.op("Shape", name)
         return shape if axes is None else self.op("Gather", shape, axes)
 
-    def pad(self, g, name, axes, before):
+    def pad(self, g: Any, name: Any, axes: Any, before: Any) -> Any:
         """Zeros around axes to the sizes of a value; what is negative is cut off."""
         missing = self.op("Sub", self.sizes(name, axes), self.sizes(g, axes))
         widths = self.op("Concat", before, self.op("Sub", missing, before), axis=0)
@@ -203,7 +209,7 @@ _RULES |= {
 
 
 @_rule("Add", "Sub", "Mul", "Div")
-def _(b, node, i, g):
+def gradient_of_add(b, node, i, g):
     if node.op_type in ("Mul", "Div"):
         g = b.op(node.op_type, g, node.input[1 - i if node.op_type == "Mul" else 1])
     if i == 1 and node.op_type == "Div":
@@ -214,15 +220,17 @@ def _(b, node, i, g):
 
 
 @_rule("Where")
-def _(b, node, i, g):
+def gradient_of_where(b, node, i, g):
     chosen = (g, 0.0) if i == 1 else (0.0, g)
     return b.fit(b.op("Where", node.input[0], *chosen), node, i)
 
 
 @_rule("MatMul")
-def _(b, node, i, g):
+def gradient_of_mat_mul(b, node, i, g):
     if i or len(b.shapes[node.input[1]]) != 2:
-        raise NotImplementedError("no gradient of MatMul, unless over rows of the first.")
+        raise NotImplementedError(
+            "no gradient of MatMul, unless over rows of the first."
+        )
     return b.op("MatMul", g, b.op("Transpose", node.input[1], perm=[1, 0]))
 
 
@@ -230,7 +238,7 @@ def _(b, node, i, g):
 
 
 @_rule("Conv", "ConvTranspose")
-def _(b, node, i, g):
+def gradient_of_conv(b, node, i, g):
     if i or _get(node, "auto_pad", b"NOTSET") != b"NOTSET":
         raise NotImplementedError(f"no gradient of {node.op_type} over its kernel.")
     kept = {
@@ -254,7 +262,7 @@ def _(b, node, i, g):
 
 
 @_rule("Pad")
-def _(b, node, i, g):
+def gradient_of_pad(b, node, i, g):
     if _get(node, "mode", b"constant") != b"constant":
         raise NotImplementedError("no gradient of Pad, unless with constants.")
     axes = node.input[3:4] or [list(range(len(b.shapes[node.input[0]])))]
@@ -262,7 +270,7 @@ def _(b, node, i, g):
 
 
 @_rule("Slice")
-def _(b, node, i, g):
+def gradient_of_slice(b, node, i, g):
     axes, steps = b.ints(node, 3), b.ints(node, 4, [1])
     if axes is None or set(steps) != {1}:
         raise NotImplementedError("no gradient of Slice with steps.")
@@ -272,7 +280,7 @@ def _(b, node, i, g):
 
 
 @_rule("Gather")
-def _(b, node, i, g):
+def gradient_of_gather(b, node, i, g):
     if i or b.shapes[node.input[1]]:
         raise NotImplementedError("no gradient of Gather, unless of one place.")
     axis, x = [_get(node, "axis", 0)], node.input[0]
@@ -282,7 +290,7 @@ def _(b, node, i, g):
 
 
 @_rule("Split")
-def _(b, node, i, *slopes):
+def gradient_of_split(b, node, i, *slopes):
     slopes = [
         b.op("Mul", o, 0.0) if g is None else g for g, o in zip(slopes, node.output)
     ]
@@ -290,7 +298,7 @@ def _(b, node, i, *slopes):
 
 
 @_rule("Concat")
-def _(b, node, i, g):
+def gradient_of_concat(b, node, i, g):
     axis = _get(node, "axis")
     sizes = [b.sizes(n, [axis]) for n in node.input]
     start = reduce(partial(b.op, "Add"), sizes[:i], b.constant([0]))
@@ -298,13 +306,13 @@ def _(b, node, i, g):
 
 
 @_rule("Transpose")
-def _(b, node, i, g):
+def gradient_of_transpose(b, node, i, g):
     perm = _get(node, "perm") or range(len(b.shapes[node.input[0]]))[::-1]
     return b.op("Transpose", g, perm=np.argsort(perm).tolist())
 
 
 @_rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
-def _(b, node, i, g):
+def gradient_of_flatten(b, node, i, g):
     return b.op("Reshape", g, b.sizes(node.input[0]))
 
 
@@ -317,19 +325,19 @@ def _kept(b, node, v, axes):
 
 
 @_rule("ReduceSum")
-def _(b, node, i, g):
+def gradient_of_reduce_sum(b, node, i, g):
     axes = b.ints(node, 1) or list(range(len(b.shapes[node.input[0]])))
     return b.op("Expand", _kept(b, node, g, axes), b.sizes(node.input[0]))
 
 
 @_rule("ReduceLogSumExp")
-def _(b, node, i, g):
+def gradient_of_reduce_log_sum_exp(b, node, i, g):
     axes = b.ints(node, 1) or list(range(len(b.shapes[node.input[0]])))
     g, y = (_kept(b, node, v, axes) for v in (g, node.output[0]))
     return b.op("Mul", g, b.op("Exp", b.op("Sub", node.input[0], y)))
 
 
 @_rule("LogSoftmax")
-def _(b, node, i, g):
+def gradient_of_log_softmax(b, node, i, g):
     total = b.op("ReduceSum", g, [_get(node, "axis", -1)], keepdims=1)
     return b.op("Sub", g, b.op("Mul", b.op("Exp", node.output[0]), total))

@@ -45,7 +45,9 @@ def check_graph(model: onnx.ModelProto) -> None:
         if not any(words in why for words in _LEFT_TO_THE_RUNTIME):
             raise ValueError(f"the graph is not valid: {why}") from e
     for tensor in model.graph.initializer:
-        onnx.numpy_helper.to_array(tensor)  # a type that is known, as many bytes as said
+        onnx.numpy_helper.to_array(
+            tensor
+        )  # a type that is known, as many bytes as said
     for value in (*model.graph.input, *model.graph.output):
         kind = value.type.tensor_type.elem_type
         if kind not in onnx.TensorProto.DataType.values() or kind == 0:
@@ -104,7 +106,9 @@ def _made(node: onnx.NodeProto, known: dict[str, np.ndarray]) -> float:
     """How many numbers a node makes, where its sizes are constants."""
     names = {"ConstantOfShape": [0], "Expand": [1], "Tile": [1], "Range": [0, 1, 2]}
     at = names.get(node.op_type)
-    if at is None or any(i >= len(node.input) or node.input[i] not in known for i in at):
+    if at is None or any(
+        i >= len(node.input) or node.input[i] not in known for i in at
+    ):
         return 0
     values = [known[node.input[i]].astype(float) for i in at]
     if node.op_type == "Range":

@@ -1,8 +1,11 @@
 """Files that are ONNX, as priors."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sigpy_priors.backend.errors import describe
 from sigpy_priors.io.files import check_file, reading
@@ -15,13 +18,16 @@ from sigpy_priors.priors.card import (
     check_card,
 )
 
+if TYPE_CHECKING:
+    from sigpy_priors.priors.card import PriorCard
+
 # SHA-256 of the graph without its weights, which have a digest in the card.
 GRAPH_DIGEST = "sigpy_priors.graph_sha256"
 
 __all__ = ["load_onnx", "read_onnx", "card_of", "with_card"]
 
 
-def read_onnx(path):
+def read_onnx(path: str | Path) -> Any:
     """Read an ONNX file with its external data.
 
     Args:
@@ -34,7 +40,7 @@ def read_onnx(path):
         ValueError: if there is none, it is damaged or not ONNX, or files with
             its weights are missing.
     """
-    from sigpy_priors.onnx import require
+    from sigpy_priors.onnx.optional import require
 
     (onnx,) = require("onnx")
     path = check_file(path)
@@ -85,7 +91,7 @@ def _graph_digest(model):
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
-def card_of(model, source):
+def card_of(model: Any, source: str | Path) -> PriorCard:
     """The card in a file's metadata.
 
     Args:
@@ -115,7 +121,7 @@ def card_of(model, source):
     return PriorCard.parse(meta[CARD], source)
 
 
-def with_card(model, card):
+def with_card(model: Any, card: PriorCard) -> PriorCard:
     """Put a card into a model; its digest of the weights is filled in.
 
     Args:
@@ -139,7 +145,7 @@ def with_card(model, card):
     return card
 
 
-def load_onnx(path):
+def load_onnx(path: str | Path) -> Any:
     """Load a prior from an ONNX file that has a card.
 
     Args:
@@ -153,8 +159,8 @@ def load_onnx(path):
             inputs cannot be used.
     """
     from sigpy_priors.onnx.adapter import build_foreign
-    from sigpy_priors.onnx.log_prob import OnnxDensity
     from sigpy_priors.onnx.engine.runtime import OnnxModule
+    from sigpy_priors.onnx.log_prob import OnnxDensity
     from sigpy_priors.priors.network import NetworkPrior
 
     model = read_onnx(path)

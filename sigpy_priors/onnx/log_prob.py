@@ -1,9 +1,14 @@
 """Densities in ONNX: what is exported, and files as priors."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.density import ChannelDensity
 
 __all__ = ["OnnxDensity", "Plain"]
@@ -13,7 +18,9 @@ class Plain(TorchFunctionMode):
     """For the time of a ``with``, formulas that keep their digits in place of
     functions that ONNX has not, or that torch writes as others that do not."""
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if function is torch.expm1:
             # exp(x) - 1 is rounded to nothing near 0.
             return torch.tanh(args[0] / 2) * (torch.exp(args[0]) + 1)
@@ -38,7 +45,7 @@ class OnnxDensity(ChannelDensity):
         ValueError: if the file has other inputs or outputs.
     """
 
-    def __init__(self, module, card):
+    def __init__(self, module: Any, card: PriorCard) -> None:
         if len(module.inputs) != 1 or module.outputs != ["log_prob", "grad_log_prob"]:
             raise ValueError(
                 f"expected an image as input and the outputs log_prob and "

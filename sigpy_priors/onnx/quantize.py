@@ -1,5 +1,9 @@
 """Smaller ONNX files, and what they lose."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -11,7 +15,7 @@ __all__ = ["to_half", "to_int8", "loss", "noisy_example", "LEVELS"]
 LEVELS = (0.01, 0.03, 0.1, 0.3)
 
 
-def noisy_example(sigma, seed=0, size=None):
+def noisy_example(sigma: float, seed: int = 0, size: int | None = None) -> tuple:
     """The bundled slice with complex noise, as channels.
 
     Args:
@@ -39,11 +43,12 @@ def _levels(sigma_range):
     return [s for s in LEVELS if low <= s <= high] or [(low * high) ** 0.5]
 
 
-def loss(model, smaller, sigma_range):
+def loss(model: Any, smaller: Any, sigma_range: tuple[float, ...]) -> dict:
     """What a smaller file loses in denoising the bundled slice.
 
     Args:
-        model, smaller (onnx.ModelProto): files with inputs x and sigma.
+        model (onnx.ModelProto): file with inputs x and sigma.
+        smaller (onnx.ModelProto): the smaller one.
         sigma_range (tuple of float): noise levels that the prior knows.
 
     Returns:
@@ -61,11 +66,11 @@ def loss(model, smaller, sigma_range):
     return lost
 
 
-def to_half(model):
+def to_half(model: Any) -> Any:
     """Weights and computation in half precision, inputs and outputs float."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    from sigpy_priors.onnx import quiet
+    from sigpy_priors.onnx.optional import quiet
 
     # The noise variable goes through a logarithm and fast sines.
     blocked = ["Sin", "Cos", "Log", "Range", "Clip", "Pow", "Sqrt", "Reciprocal"]
@@ -97,7 +102,7 @@ def _copy(model):
     return copy
 
 
-def to_int8(model):
+def to_int8(model: Any) -> Any:
     """Kernels of 8-bit integers with one scale for each output channel.
 
     Activations stay float: with them in 8 bits, too, the bundled prior loses

@@ -14,13 +14,20 @@ References:
     Efron, B. (2011). Tweedie's formula and selection bias. JASA, 106(496).
 """
 
+from __future__ import annotations
+
 import abc
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sigpy_priors.backend import arrays
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.validate import check_finite
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # A noise level below it has a square that is zero in single precision.
 _LEAST = 1e-18
@@ -28,7 +35,7 @@ _LEAST = 1e-18
 __all__ = ["Prior", "DenoiserPrior", "DensityPrior", "check_kind"]
 
 
-class Prior(abc.ABC):
+class Prior(abc.ABC):  # noqa: B024  its kinds have the abstract methods
     """Abstract: knowledge of what images look like.
 
     Attributes:
@@ -48,7 +55,7 @@ class Prior(abc.ABC):
     default_solver = ""
     strength = 1.0
 
-    def module(self):
+    def module(self) -> nn.Module:
         """The prior as a torch module over real channels, ready to be traced.
 
         Returns:
@@ -81,7 +88,7 @@ class Prior(abc.ABC):
             )
         check_finite(f"{self!r}: x", x)
 
-    def __repr__(self):
+    def __repr__(self) -> Any:
         name = self.card.name if self.card else ""
         return f"<{type(self).__name__} {name}>".replace(" >", ">")
 
@@ -109,7 +116,7 @@ class DenoiserPrior(Prior):
 
         return score_held(self._denoise, x, sigma, self.sigma_range[0])
 
-    def denoise(self, x, sigma):
+    def denoise(self, x: Array, sigma: float | Array) -> Array:
         r"""The posterior mean :math:`E[x_0 | x_0 + n = x]`.
 
         Args:
@@ -166,7 +173,7 @@ class DenoiserPrior(Prior):
         check_finite(what, out, "expected none: is x divided by its scale?")
         return out.reshape(z.shape)
 
-    def score(self, x, sigma):
+    def score(self, x: Array, sigma: float) -> Array:
         r"""Score of the noisy distribution,
         :math:`\partial \log p_\sigma / \partial \bar x = (D - x)/\sigma^2`.
 
@@ -196,7 +203,7 @@ class DensityPrior(Prior):
     channels = 2
 
     @abc.abstractmethod
-    def log_prob(self, x):
+    def log_prob(self, x: Array) -> Array:
         """Log-density in nats.
 
         Args:
@@ -206,7 +213,7 @@ class DensityPrior(Prior):
             array: real, shape (...).
         """
 
-    def bits_per_dim(self, x):
+    def bits_per_dim(self, x: Array) -> Array:
         """Negative log-density in bits per real number.
 
         Args:
@@ -218,7 +225,7 @@ class DensityPrior(Prior):
         nats = self.log_prob(x)
         return -nats / (math.log(2) * x.shape[-1] * x.shape[-2] * self.channels)
 
-    def log_prob_and_grad(self, x):
+    def log_prob_and_grad(self, x: Array) -> tuple:
         """Both at once, which networks do in one pass.
 
         Args:
@@ -230,7 +237,7 @@ class DensityPrior(Prior):
         return self.log_prob(x), self.grad_log_prob(x)
 
     @abc.abstractmethod
-    def grad_log_prob(self, x):
+    def grad_log_prob(self, x: Array) -> Array:
         r"""The real gradient over (re, im), read as a complex number:
         :math:`2 \partial \log p / \partial \bar x`.
 
@@ -242,7 +249,7 @@ class DensityPrior(Prior):
         """
 
 
-def check_kind(prior, *kinds):
+def check_kind(prior: Any, *kinds: Any) -> None:
     """Raise a ValueError unless a prior is of one of these kinds.
 
     Args:

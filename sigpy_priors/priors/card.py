@@ -1,7 +1,10 @@
 """What a prior is, was trained on, and may be used for."""
 
+from __future__ import annotations
+
 import hashlib
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -116,7 +119,7 @@ class PriorCard(BaseModel):
         return self
 
     @classmethod
-    def parse(cls, text, source):
+    def parse(cls, text: str, source: str | Path) -> Any:
         """Read a card from JSON text.
 
         Args:

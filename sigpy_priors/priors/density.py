@@ -7,13 +7,21 @@ The density is that of images with complex noise of the level that its card
 states: only with noise does its gradient lead from a bad image to a good one.
 """
 
+from __future__ import annotations
+
 import abc
 import operator
+from typing import TYPE_CHECKING, Any
 
 from sigpy_priors.backend import arrays
-from sigpy_priors.priors.network import TorchModel
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.priors.base import DensityPrior
+from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.module import ChannelLogDensity, density_channels, exportable
+from sigpy_priors.priors.network import TorchModel
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["ChannelDensity", "NetworkDensity"]
 
@@ -33,7 +41,9 @@ class ChannelDensity(TorchModel, DensityPrior):
         card (PriorCard or None): what it was trained on.
     """
 
-    def __init__(self, network, channels, card=None):
+    def __init__(
+        self, network: nn.Module, channels: int, card: PriorCard | None = None
+    ) -> None:
         super().__init__(network)
         self.channels = channels
         self.card = card
@@ -54,7 +64,7 @@ class ChannelDensity(TorchModel, DensityPrior):
             (grad,) = torch.autograd.grad(value.sum(), channels)
         return value.detach(), grad
 
-    def log_prob(self, x):
+    def log_prob(self, x: Array) -> Array:
         """Log-probability of the image on the network's grid of values, in nats.
 
         Between the values of the grid it is a continuous function; what is
@@ -83,7 +93,7 @@ class ChannelDensity(TorchModel, DensityPrior):
             self._check_result(z, value)
             return arrays.from_torch(value.reshape(z.shape[:-2]), x)
 
-    def log_prob_and_grad(self, x):
+    def log_prob_and_grad(self, x: Array) -> tuple:
         """Log-probability, and its gradient from the same pass.
 
         Args:
@@ -105,7 +115,7 @@ class ChannelDensity(TorchModel, DensityPrior):
                 arrays.from_torch(arrays.from_channels(grad).reshape(z.shape), x),
             )
 
-    def grad_log_prob(self, x):
+    def grad_log_prob(self, x: Array) -> Array:
         r"""Gradient :math:`2 \partial \log p / \partial \bar x`; zero where a
         magnitude prior meets x = 0.
 
@@ -141,7 +151,7 @@ class ChannelDensity(TorchModel, DensityPrior):
         return self._in_chunks(function, channels, most=most)
 
     @staticmethod
-    def _flat(z):
+    def _flat(z: Any) -> Any:
         return z.reshape((-1,) + z.shape[-2:])
 
 
@@ -155,14 +165,16 @@ class NetworkDensity(ChannelDensity):
         card (PriorCard or None): what it was trained on.
     """
 
-    def __init__(self, model, card=None):
+    def __init__(self, model: nn.Module, card: PriorCard | None = None) -> None:
         super().__init__(model, model.channels, card)
         self.model = model
 
-    def module(self):
+    def module(self) -> Any:
         return exportable(ChannelLogDensity(self.model))
 
-    def sample(self, shape, n=1, seed=0, show_pbar=True):
+    def sample(
+        self, shape: tuple[int, ...], n: int = 1, seed: int = 0, show_pbar: bool = True
+    ) -> Array:
         """Draw images from the prior, with its noise, pixel after pixel.
 
         Args:

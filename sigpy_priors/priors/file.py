@@ -1,12 +1,26 @@
 """Priors as safetensors files: the card inside, and the bundled ones."""
 
+from __future__ import annotations
+
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sigpy_priors.backend.validate import check_choice, check_path
 from sigpy_priors.io.files import check_file, reading
-from sigpy_priors.priors.card import CARD, CARD_DIGEST, FORMAT, PriorCard, card_digest, check_card
+from sigpy_priors.priors.card import (
+    CARD,
+    CARD_DIGEST,
+    FORMAT,
+    PriorCard,
+    card_digest,
+    check_card,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["LARGEST", "save_prior", "open_file", "load_file", "bundled"]
 
@@ -15,7 +29,7 @@ LARGEST = 1e18
 _DATA = Path(__file__).parents[1] / "data"
 
 
-def bundled():
+def bundled() -> dict:
     """The priors that come with this package.
 
     Returns:
@@ -37,7 +51,9 @@ def _digest(tensors):
     return sha.hexdigest()
 
 
-def save_prior(path, model, card, dtype="float32"):
+def save_prior(
+    path: str | Path, model: nn.Module, card: PriorCard, dtype: str = "float32"
+) -> PriorCard:
     """Write a network prior to one file.
 
     Args:
@@ -79,7 +95,7 @@ def save_prior(path, model, card, dtype="float32"):
     return card
 
 
-def open_file(path):
+def open_file(path: str | Path) -> tuple:
     """A safetensors file and its card, without reading the weights.
 
     Args:
@@ -111,7 +127,7 @@ def open_file(path):
     return file, PriorCard.parse(meta[CARD], path)
 
 
-def load_file(path, accelerate=None):
+def load_file(path: str | Path, accelerate: Callable | None = None) -> Any:
     """Load a prior from a safetensors file.
 
     Args:

@@ -11,11 +11,15 @@ A mixture's denoiser is the average of its components' denoisers, weighted by
 the probability of each component given x.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
 from sigpy_priors.backend import arrays
+from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.validate import check_image
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior
 
@@ -25,7 +29,7 @@ __all__ = ["GaussianPrior", "GaussianMixturePrior"]
 class _Modes:
     """A covariance by its eigenvalues and the transform to its eigenvectors."""
 
-    def __init__(self, shape, cov, spectrum):
+    def __init__(self, shape: Any, cov: Any, spectrum: Any) -> None:
         import torch
 
         self.shape = shape
@@ -57,7 +61,7 @@ class _Modes:
             )
         self.values = torch.from_numpy(np.maximum(values, 0)).reshape(-1)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         """Images (N, H, W) to coefficients (N, H W)."""
         import torch
 
@@ -66,7 +70,7 @@ class _Modes:
         k = torch.fft.fft2(torch.fft.ifftshift(x, dim=(-2, -1)), norm="ortho")
         return torch.fft.fftshift(k, dim=(-2, -1)).flatten(1)
 
-    def adjoint(self, c):
+    def adjoint(self, c: Any) -> Any:
         """Coefficients (N, H W) to images (N, H, W)."""
         import torch
 
@@ -77,7 +81,7 @@ class _Modes:
 
 
 class _Component:
-    def __init__(self, mean, cov, spectrum):
+    def __init__(self, mean: Any, cov: Any, spectrum: Any) -> None:
         import torch
 
         mean = check_image("mean", np.asarray(mean)).astype(np.complex128)
@@ -88,7 +92,7 @@ class _Component:
         self.mean = torch.from_numpy(mean)
         self.modes = _Modes(mean.shape, cov, spectrum)
 
-    def denoise(self, x, sigma):
+    def denoise(self, x: Any, sigma: Any) -> Any:
         mean = self.mean.to(x)
         values = self.modes.values.to(sigma)
         var = sigma[:, None] ** 2
@@ -97,17 +101,17 @@ class _Component:
         gain = values / total.where(total > 0, 1)
         return mean + self.modes.adjoint(gain * self.modes.forward(x - mean))
 
-    def log_prob(self, x, sigma):
+    def log_prob(self, x: Any, sigma: Any) -> Any:
         total = self.modes.values.to(sigma) + sigma[:, None] ** 2
         c = self.modes.forward(x - self.mean.to(x))
         return -((c.abs() ** 2 / total).sum(-1) + (math.pi * total).log().sum(-1))
 
-    def grad_log_prob(self, x, sigma):
+    def grad_log_prob(self, x: Any, sigma: Any) -> Any:
         total = self.modes.values.to(sigma) + sigma[:, None] ** 2
         c = self.modes.forward(x - self.mean.to(x))
         return -2 * self.modes.adjoint(c / total)
 
-    def sample(self, rng, n):
+    def sample(self, rng: Any, n: Any) -> Any:
         import torch
 
         shape = (n, self.modes.values.numel())
@@ -131,7 +135,13 @@ class GaussianMixturePrior(DenoiserPrior, DensityPrior):
             covariance is not Hermitian and positive semi-definite.
     """
 
-    def __init__(self, weights, means, covs=None, spectra=None):
+    def __init__(
+        self,
+        weights: Array,
+        means: Array,
+        covs: Array | None = None,
+        spectra: Array | None = None,
+    ) -> None:
         weights = np.asarray(weights, dtype=np.float64)
         if weights.ndim != 1 or (weights < 0).any() or not weights.sum() > 0:
             raise ValueError(f"weights: expected K numbers >= 0, got {weights}.")
@@ -145,7 +155,8 @@ class GaussianMixturePrior(DenoiserPrior, DensityPrior):
         self.components = [
             _Component(m, c, s)
             for m, c, s in zip(
-                means, none if covs is None else covs,
+                means,
+                none if covs is None else covs,
                 none if spectra is None else spectra,
             )
         ]
@@ -181,7 +192,7 @@ class GaussianMixturePrior(DenoiserPrior, DensityPrior):
     def _denoise(self, x, sigma):
         return self._average(x, sigma, _Component.denoise)
 
-    def log_prob(self, x, sigma=0.0):
+    def log_prob(self, x: Array, sigma: float = 0.0) -> Array:
         """Exact log-density of x = x_0 + n, in nats.
 
         Args:
@@ -194,7 +205,7 @@ class GaussianMixturePrior(DenoiserPrior, DensityPrior):
         z, s, batch = self._flat(x, sigma)
         return arrays.from_torch(self._logits(z, s).logsumexp(0).reshape(batch), x)
 
-    def grad_log_prob(self, x, sigma=0.0):
+    def grad_log_prob(self, x: Array, sigma: float = 0.0) -> Array:
         r"""Exact :math:`2 \partial \log p_\sigma / \partial \bar x`.
 
         Args:
@@ -217,7 +228,7 @@ class GaussianMixturePrior(DenoiserPrior, DensityPrior):
         s = torch.full((len(z),), float(sigma), dtype=z.real.dtype, device=z.device)
         return z, s, tuple(x.shape[:-2])
 
-    def sample(self, n, seed=None):
+    def sample(self, n: int, seed: int | np.random.Generator | None = None) -> Array:
         """Draw images.
 
         Args:
@@ -250,7 +261,9 @@ class GaussianPrior(GaussianMixturePrior):
         ValueError: as :class:`GaussianMixturePrior`.
     """
 
-    def __init__(self, mean, cov=None, spectrum=None):
+    def __init__(
+        self, mean: Array, cov: Array | None = None, spectrum: Array | None = None
+    ) -> None:
         super().__init__(
             [1.0],
             [mean],
@@ -258,7 +271,7 @@ class GaussianPrior(GaussianMixturePrior):
             None if spectrum is None else [spectrum],
         )
 
-    def module(self):
+    def module(self) -> Any:
         import torch
 
         from sigpy_priors.priors.module import GaussianDenoiser, exportable

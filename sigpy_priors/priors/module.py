@@ -12,8 +12,12 @@ Below the trained range the score is held at that of its lowest level l,
 so that D(x, 0) = x, as it must be.
 """
 
+from __future__ import annotations
+
 import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,17 +38,19 @@ __all__ = [
 _MAX_MODES = 4096
 
 
-def channel_sigma(sigma):
+def channel_sigma(sigma: Any) -> Any:
     """Standard deviation of each channel of complex noise of this one."""
     return sigma / 2**0.5
 
 
-def complex_sigma(sigma):
+def complex_sigma(sigma: Any) -> Any:
     """Standard deviation of complex noise whose channels have this one."""
     return sigma * 2**0.5
 
 
-def add_noise(x, noise, sigma):
+def add_noise(
+    x: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor | float
+) -> torch.Tensor:
     """Add complex noise to channels.
 
     Args:
@@ -59,7 +65,7 @@ def add_noise(x, noise, sigma):
     return x + sigma.reshape((-1, 1, 1, 1)) * noise
 
 
-def density_channels(channels, count):
+def density_channels(channels: torch.Tensor, count: int) -> torch.Tensor:
     """What a density of ``count`` real numbers a pixel sees of (N, 2, H, W).
 
     Args:
@@ -88,7 +94,9 @@ def _pad(x, stride):
     return x
 
 
-def score_held(denoise, x, sigma, low):
+def score_held(
+    denoise: Callable, x: torch.Tensor, sigma: torch.Tensor, low: float
+) -> torch.Tensor:
     """Denoise, with the rule below the trained range (see the module).
 
     Args:
@@ -122,13 +130,13 @@ class ChannelDenoiser(nn.Module):
 
     size = None
 
-    def __init__(self, model, low=0.0):
+    def __init__(self, model: nn.Module, low: float = 0.0) -> None:
         super().__init__()
         self.model = model
         self.low = float(low)
         self.stride = getattr(model, "stride", 1)
 
-    def forward(self, x, sigma):
+    def forward(self, x: Any, sigma: Any) -> Any:
         return score_held(self._denoise, x, sigma, self.low)
 
     def _denoise(self, x, sigma):
@@ -144,14 +152,14 @@ class ChannelLogDensity(nn.Module):
             channels (N, C, H, W), with an attribute ``channels``.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.model(density_channels(x, self.model.channels)).sum(dim=(1, 2))
 
-    def with_gradient(self, x):
+    def with_gradient(self, x: Any) -> Any:
         """Log-density and its gradient over channels."""
         with torch.enable_grad():
             x = x.detach().requires_grad_(True)
@@ -178,7 +186,9 @@ class GaussianDenoiser(nn.Module):
         ValueError: if it is too large to be written as a matrix.
     """
 
-    def __init__(self, mean, values, vectors):
+    def __init__(
+        self, mean: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor
+    ) -> None:
         super().__init__()
         top = torch.cat([vectors.real, -vectors.imag], dim=1)
         bottom = torch.cat([vectors.imag, vectors.real], dim=1)
@@ -189,7 +199,7 @@ class GaussianDenoiser(nn.Module):
         self.register_buffer("mean", mean.float().contiguous())
 
     @staticmethod
-    def check_size(shape):
+    def check_size(shape: Any) -> None:
         """Raise a ValueError if images (H, W) have too many modes."""
         if math.prod(shape) > _MAX_MODES:
             raise ValueError(
@@ -197,13 +207,13 @@ class GaussianDenoiser(nn.Module):
                 f"most {_MAX_MODES}."
             )
 
-    def forward(self, x, sigma):
+    def forward(self, x: Any, sigma: Any) -> Any:
         c = (x - self.mean).reshape(x.shape[0], -1) @ self.basis
         c = c * (self.values / (self.values + sigma[:, None] ** 2))
         return self.mean + (c @ self.basis.T).reshape(x.shape)
 
 
-def exportable(module):
+def exportable(module: Any) -> Any:
     """A module as a graph wants it: evaluating, on the CPU, in single precision."""
     tensors = (*module.parameters(), *module.buffers())
     if any(t.device.type != "cpu" or t.dtype == torch.float64 for t in tensors):

@@ -1,12 +1,19 @@
 """Networks as priors: devices, precision, and chunks that fit."""
 
-import contextlib
-from functools import partial
+from __future__ import annotations
 
-from sigpy_priors.backend import arrays
-from sigpy_priors.backend import memory
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sigpy_priors.backend import arrays, memory
 from sigpy_priors.priors.base import DenoiserPrior
+from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.module import ChannelDenoiser, exportable
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["TorchModel", "NetworkPrior", "PRECISIONS"]
 
@@ -21,12 +28,12 @@ class TorchModel:
         network (Module): of real channels (N, 2, H, W).
     """
 
-    def __init__(self, network):
+    def __init__(self, network: nn.Module) -> None:
         self._network = network.eval().requires_grad_(False)
         self._copies = {}
         self._chunk = {}  # images that fit together, by what is done with them
 
-    def to(self, device, dtype):
+    def to(self, device: Any, dtype: Any) -> Any:
         """The network on a device, in a real precision; copies are kept."""
         import copy
 
@@ -80,13 +87,13 @@ class NetworkPrior(TorchModel, DenoiserPrior):
 
     def __init__(
         self,
-        model,
-        card=None,
-        sigma_range=None,
-        accelerate=None,
-        precision="full",
-        compile=False,
-    ):
+        model: Any,
+        card: PriorCard | None = None,
+        sigma_range: tuple[float, ...] | None = None,
+        accelerate: Callable | None = None,
+        precision: str = "full",
+        compile: bool = False,
+    ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(
                 f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}."
@@ -103,10 +110,10 @@ class NetworkPrior(TorchModel, DenoiserPrior):
         self.model = model
         super().__init__(ChannelDenoiser(model, self.sigma_range[0]))
 
-    def module(self):
+    def module(self) -> Any:
         return exportable(ChannelDenoiser(self.model, self.sigma_range[0]))
 
-    def to(self, device, dtype):
+    def to(self, device: Any, dtype: Any) -> Any:
         """The network on a device, in a real precision; copies are kept."""
         import torch
 
@@ -119,11 +126,12 @@ class NetworkPrior(TorchModel, DenoiserPrior):
             self._copies[key] = self.accelerate(self, model)
         return self._copies[key]
 
-    def with_options(self, precision="full", compile=False):
+    def with_options(self, precision: str = "full", compile: bool = False) -> Any:
         """The same network, computed in another way.
 
         Args:
-            precision (str), compile (bool): as in the constructor.
+            precision (str): as in the constructor.
+            compile (bool): as in the constructor.
 
         Returns:
             NetworkPrior: shares the weights.

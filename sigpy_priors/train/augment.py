@@ -5,9 +5,13 @@ a function of (seed, index) alone: runs resume, and several processes share a
 batch, without any state of their own.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from sigpy_priors.backend.arrays import Array
 
 __all__ = ["complex_crop", "smooth_field"]
 
@@ -16,7 +20,9 @@ def _normal(rng, shape):
     return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
 
-def smooth_field(rng, size, order):
+def smooth_field(
+    rng: np.random.Generator, size: tuple[int, ...], order: int
+) -> torch.Tensor:
     """Random smooth real field of shape ``size``, about unit variance.
 
     Args:
@@ -80,7 +86,13 @@ def _phase(magnitude, rng):
     return phase
 
 
-def complex_crop(img, crop, rng, affine=0.4, add_phase=True):
+def complex_crop(
+    img: Array,
+    crop: int,
+    rng: np.random.Generator,
+    affine: float = 0.4,
+    add_phase: bool = True,
+) -> torch.Tensor:
     """Draw one complex training image from a stored slice.
 
     Args:

@@ -1,7 +1,11 @@
 """The state of a training run in one safetensors file, written atomically."""
 
+from __future__ import annotations
+
 import json
 import zlib
+from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -29,7 +33,9 @@ def _checksum_text(text):
     return f"{zlib.crc32(text.encode()):08x}"
 
 
-def save_checkpoint(path, modules, optimizers, meta):
+def save_checkpoint(
+    path: str | Path, modules: dict, optimizers: Any, meta: dict
+) -> None:
     """Write modules, optimiser states and a small JSON-able dict.
 
     Args:
@@ -53,7 +59,7 @@ def save_checkpoint(path, modules, optimizers, meta):
     write_atomic(path, lambda p: save_file(tensors, p, text))
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: str | Path) -> tuple:
     """Read what :func:`save_checkpoint` wrote.
 
     Args:
@@ -88,7 +94,9 @@ def read_checkpoint(path):
     return meta, tensors
 
 
-def restore_checkpoint(path, tensors, modules, optimizers):
+def restore_checkpoint(
+    path: str | Path, tensors: dict, modules: dict, optimizers: Any
+) -> Any:
     """Put tensors of a checkpoint back in place.
 
     Args:
@@ -102,9 +110,7 @@ def restore_checkpoint(path, tensors, modules, optimizers):
     """
 
     def part(prefix):
-        return {
-            k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)
-        }
+        return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
     for name, module in modules.items():
         try:

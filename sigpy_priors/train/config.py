@@ -1,5 +1,7 @@
 """What a training run is: one YAML file, validated before anything starts."""
 
+from __future__ import annotations
+
 import inspect
 from importlib import import_module
 from pathlib import Path
@@ -121,7 +123,7 @@ class TrainConfig(_Strict):
         return self
 
 
-def load_config(path, **overrides):
+def load_config(path: str | Path, **overrides: Any) -> Any:
     """Read and validate a YAML config.
 
     Args:
@@ -191,7 +193,7 @@ def _defaults(builder):
     return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
 
-def dump_config(config):
+def dump_config(config: Any) -> str:
     """The whole config as YAML text, every default included.
 
     Args:
@@ -203,7 +205,7 @@ def dump_config(config):
     return yaml.safe_dump(_with_options(config), sort_keys=False)
 
 
-def differences(config, other):
+def differences(config: Any, other: dict) -> Any:
     """Fields in which two configs make different runs; the card makes none.
 
     Args:

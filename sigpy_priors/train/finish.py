@@ -1,9 +1,12 @@
 """From a finished training run to a prior file with its card."""
 
+from __future__ import annotations
+
 import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,7 +46,9 @@ def _hardware(device):
     return f"{processes} x {name}" if processes > 1 else name
 
 
-def write_prior(path, model, config, fields, seconds):
+def write_prior(
+    path: str | Path, model: Any, config: Any, fields: dict, seconds: float
+) -> Path:
     """Write the prior of a finished run.
 
     Args:

@@ -1,8 +1,11 @@
 """The training loop: resumable, and distributed with torchrun."""
 
+from __future__ import annotations
+
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +27,14 @@ from sigpy_priors.train.start import start_from
 __all__ = ["train"]
 
 
-def train(config, data, out, device=None, workers=0, show_pbar=True):
+def train(
+    config: Any,
+    data: str | Path,
+    out: str | Path,
+    device: str | None = None,
+    workers: int = 0,
+    show_pbar: bool = True,
+) -> Path | None:
     """Train a prior; continue where an earlier call was interrupted.
 
     Args:
@@ -63,7 +73,7 @@ class _Run:
         saved (int): steps done when the last checkpoint was written.
     """
 
-    def __init__(self, config, out, procs):
+    def __init__(self, config: Any, out: Any, procs: Any) -> None:
         self.config, self.out, self.procs = config, out, procs
         if config.optim.batch_size % procs.size:
             raise ValueError(
@@ -86,7 +96,7 @@ class _Run:
         self.optimizers = make_optimizers(self.net, config.optim)
         self.step = self.saved = 0
 
-    def __call__(self, data, workers, show_pbar):
+    def __call__(self, data: Any, workers: Any, show_pbar: Any) -> Any:
         config, procs = self.config, self.procs
         slices = open_slices(config.data.train, data, config.data.min_signal)
         dataset = SliceDataset(*(s[: config.data.slices] for s in slices), config)
@@ -140,9 +150,7 @@ class _Run:
         x = x.contiguous(memory_format=torch.channels_last)
         loss = self.objective.loss(model, x, noise, sigma)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.net.parameters(), config.optim.clip
-        )
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), config.optim.clip)
         value = procs.mean(loss.detach()).item()
         if not (value < float("inf") and norm.isfinite()):
             raise ValueError(

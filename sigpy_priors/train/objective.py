@@ -10,8 +10,11 @@ nothing of the images beside the true ones, so that its gradient would not
 lead there (Vincent 2011, Song & Ermon 2019).
 """
 
+from __future__ import annotations
+
 import math
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,6 +32,9 @@ from sigpy_priors.train.validation import (
     validation_set,
 )
 
+if TYPE_CHECKING:
+    from torch import nn
+
 __all__ = ["Objective", "DenoiserObjective", "DensityObjective", "OBJECTIVES"]
 
 
@@ -42,11 +48,17 @@ class Objective:
         net (Module): the network, not trained.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Any) -> None:
         self.config = config
         self.net = build_model(config.model.model_dump(), config.card.package)
 
-    def loss(self, model, x, noise, sigma):
+    def loss(
+        self,
+        model: nn.Module,
+        x: torch.Tensor,
+        noise: torch.Tensor,
+        sigma: torch.Tensor,
+    ) -> torch.Tensor:
         """Loss of a batch.
 
         Args:
@@ -60,19 +72,19 @@ class Objective:
         """
         raise NotImplementedError
 
-    def validation(self, data):
+    def validation(self, data: Any) -> Any:
         """What :meth:`validate` needs, made once."""
         return validation_set(self.config, data, self.net.stride)
 
-    def validate(self, net, val):
+    def validate(self, net: Any, val: Any) -> None:
         """Figures of merit, name to value."""
         raise NotImplementedError
 
-    def show(self, table):
+    def show(self, table: Any) -> None:
         """The figures, short, for a progress bar: (name, text)."""
         raise NotImplementedError
 
-    def card(self, table, val):
+    def card(self, table: Any, val: Any) -> None:
         """Fields of the card that this kind of prior has."""
         raise NotImplementedError
 
@@ -85,21 +97,21 @@ class Objective:
 class DenoiserObjective(Objective):
     """EDM loss; PSNR of denoised validation slices."""
 
-    def loss(self, model, x, noise, sigma):
+    def loss(self, model: Any, x: Any, noise: Any, sigma: Any) -> Any:
         with self._autocast(x.device):
             out = ChannelDenoiser(model)(add_noise(x, noise, sigma), sigma)
         c_out = self.net.coefficients(channel_sigma(sigma))[1]
         error = (out.float() - x).square().mean(dim=(1, 2, 3))
         return (error / c_out**2).mean()
 
-    def validate(self, net, val):
+    def validate(self, net: Any, val: Any) -> Any:
         table = denoising_psnr(net, *val)
         return {f"psnr/sigma={level:g}": v for level, v in table.items()}
 
-    def show(self, table):
+    def show(self, table: Any) -> Any:
         return "PSNR", "/".join(f"{v:.1f}" for v in table.values())
 
-    def card(self, table, val):
+    def card(self, table: Any, val: Any) -> Any:
         validation = {}
         if table:
             rounded = {k.partition("=")[2]: round(v, 2) for k, v in table.items()}
@@ -116,23 +128,23 @@ class DensityObjective(Objective):
         x = density_channels(add_noise(x, noise, sigma), self.net.channels)
         return self.net.mixture.quantize(x)
 
-    def loss(self, model, x, noise, sigma):
+    def loss(self, model: Any, x: Any, noise: Any, sigma: Any) -> Any:
         with self._autocast(x.device):
             log_prob = model(self._images(x, noise, sigma))
         return -log_prob.mean() / (math.log(2) * self.net.channels)
 
-    def validation(self, data):
+    def validation(self, data: Any) -> Any:
         clean, noise = super().validation(data)
         sigma = torch.full((len(clean),), self.config.sigma.center)
         return self._images(clean, noise, sigma)
 
-    def validate(self, net, val):
+    def validate(self, net: Any, val: Any) -> Any:
         return {"bits_per_dim": bits_per_dim(net, val)}
 
-    def show(self, table):
+    def show(self, table: Any) -> Any:
         return "bits/dim", f"{table['bits_per_dim']:.3f}"
 
-    def card(self, table, val):
+    def card(self, table: Any, val: Any) -> Any:
         validation = {}
         if table:
             # Fitted to the validation slices themselves: the best they can do.

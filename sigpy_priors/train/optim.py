@@ -13,9 +13,15 @@ References:
     arXiv:2502.16982. Equation 4 (the scale 0.2 sqrt(max(m, n))).
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Muon", "make_optimizers", "cosine"]
 
@@ -37,11 +43,11 @@ def _orthogonalize(mat, steps=5):
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised, for kernels (out, in, ...)."""
 
-    def __init__(self, params, lr, momentum=0.95):
+    def __init__(self, params: Any, lr: Any, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> None:
         if closure is not None:
             raise ValueError("Muon takes no closure.")
         for group in self.param_groups:
@@ -60,7 +66,7 @@ class Muon(torch.optim.Optimizer):
                 p.add_(mat.reshape(p.shape), alpha=-group["lr"])
 
 
-def make_optimizers(model, config):
+def make_optimizers(model: nn.Module, config: Any) -> Any:
     """Muon for the inner kernels, AdamW for everything else.
 
     Args:
@@ -89,7 +95,7 @@ def make_optimizers(model, config):
     return optimizers
 
 
-def cosine(step, config):
+def cosine(step: Any, config: Any) -> Any:
     """Factor on the peak rate at ``step``: linear warm-up, cosine to zero."""
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))

@@ -1,6 +1,10 @@
 """What a training run shows while it runs: progress bar, CSV and TensorBoard."""
 
+from __future__ import annotations
+
 import time
+from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -19,7 +23,7 @@ class Bar:
         show (bool): False for no bar.
     """
 
-    def __init__(self, config, start, seconds, show):
+    def __init__(self, config: Any, start: int, seconds: float, show: bool) -> None:
         self._batch = config.optim.batch_size
         self._before = seconds
         self._begun = time.monotonic()
@@ -33,11 +37,11 @@ class Bar:
         )
 
     @property
-    def seconds(self):
+    def seconds(self) -> Any:
         """Training time so far, earlier parts of the run included."""
         return self._before + time.monotonic() - self._begun
 
-    def update(self, loss, figures=None):
+    def update(self, loss: Any, figures: Any = None) -> None:
         """One step is done; ``figures``: name and text of the last validation."""
         post = {"loss": f"{loss:.3f}"}
         if figures:
@@ -45,10 +49,10 @@ class Bar:
         self._tqdm.set_postfix(post, refresh=False)
         self._tqdm.update(self._batch)
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: Any) -> None:
         self._tqdm.close()
 
 
@@ -64,7 +68,7 @@ class Log:
         active (bool): False to log nothing, as all processes but one do.
     """
 
-    def __init__(self, out, start, active):
+    def __init__(self, out: Path, start: int, active: bool) -> None:
         self._file = self._board = None
         if not active:
             return
@@ -80,7 +84,7 @@ class Log:
             return
         self._board = SummaryWriter(out / "tensorboard", purge_step=start + 1)
 
-    def scalar(self, name, value, step):
+    def scalar(self, name: Any, value: Any, step: Any) -> None:
         """Log one value."""
         if self._file:
             self._file.write(f"{name},{step},{value!r}\n")
@@ -88,15 +92,15 @@ class Log:
         if self._board:
             self._board.add_scalar(name, value, step)
 
-    def flush(self):
+    def flush(self) -> None:
         """Write everything now, so that no checkpoint is ahead of its log."""
         if self._board:
             self._board.flush()
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: Any) -> None:
         for f in (self._file, self._board):
             if f:
                 f.close()

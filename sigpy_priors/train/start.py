@@ -1,11 +1,13 @@
 """Start a training run from the weights of another prior, to adapt it to own data."""
 
+from __future__ import annotations
+
 from sigpy_priors.load import load_prior
 
 __all__ = ["start_from"]
 
 
-def start_from(net, name):
+def start_from(net: nn.Module, name: str) -> None:
     """Copy a prior's weights into a network that is about to be trained.
 
     Args:

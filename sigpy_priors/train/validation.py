@@ -1,6 +1,11 @@
 """How good a network is on fixed images: denoising PSNR, or bits per dimension."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +26,7 @@ __all__ = [
 SIGMAS = (0.01, 0.03, 0.1, 0.3)
 
 
-def validation_set(config, data, stride=1):
+def validation_set(config: Any, data: str | Path, stride: int = 1) -> tuple:
     """Whole slices with random smooth phase, the same in every run.
 
     Args:
@@ -46,7 +51,9 @@ def validation_set(config, data, stride=1):
     return torch.stack(clean), torch.stack(noise)
 
 
-def denoising_psnr(net, clean, noise, sigmas=SIGMAS):
+def denoising_psnr(
+    net: Any, clean: torch.Tensor, noise: torch.Tensor, sigmas: Sequence[float] = SIGMAS
+) -> dict:
     """Mean PSNR of the denoised images, peak 1 (their 99.8th percentile).
 
     Args:
@@ -73,7 +80,7 @@ def denoising_psnr(net, clean, noise, sigmas=SIGMAS):
     return table
 
 
-def bits_per_dim(net, images):
+def bits_per_dim(net: nn.Module, images: torch.Tensor) -> float:
     """Mean negative log-likelihood in bits per real number.
 
     Args:
@@ -90,7 +97,7 @@ def bits_per_dim(net, images):
     return float(np.mean(nats)) / (math.log(2) * images.shape[1])
 
 
-def trivial_bits(net, images, steps=300):
+def trivial_bits(net: nn.Module, images: torch.Tensor, steps: int = 300) -> dict:
     """What models without any context need, fitted to these very images.
 
     Args:

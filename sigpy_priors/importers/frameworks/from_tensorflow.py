@@ -185,7 +185,11 @@ def _replace(formula):
     def handler(ctx, node, name, args):
         from tf2onnx import utils
 
-        shape, inputs, output = ctx.get_shape(node.output[0]), node.input, node.output[0]
+        shape, inputs, output = (
+            ctx.get_shape(node.output[0]),
+            node.input,
+            node.output[0],
+        )
 
         def op(kind, *inputs, **attr):
             """Numbers among the inputs become constants of the others' type."""
@@ -197,7 +201,9 @@ def _replace(formula):
                 for i in inputs
             ]  # fmt: skip
             dtype = attr.get("to", dtype)
-            made = ctx.make_node(kind, inputs, attr=attr, shapes=[shape], dtypes=[dtype])
+            made = ctx.make_node(
+                kind, inputs, attr=attr, shapes=[shape], dtypes=[dtype]
+            )
             return made.output[0]
 
         ctx.replace_all_inputs(output, formula(op, *inputs))

@@ -68,9 +68,7 @@ def _program(path):
     inputs = []
     for name in program.graph_signature.user_inputs:
         value = nodes[name].meta["val"]
-        axes = [
-            a if isinstance(a, int) else _axis(a.node.expr) for a in value.shape
-        ]
+        axes = [a if isinstance(a, int) else _axis(a.node.expr) for a in value.shape]
         inputs.append((name, axes, str(value.dtype).replace("torch.", "")))
     # Its graph is traced again: one loaded from a file loses what its sizes are.
     return program.module(), inputs

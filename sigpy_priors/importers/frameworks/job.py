@@ -10,7 +10,6 @@ have sigpy-priors, they read ``job.json`` and leave there
 """
 
 import json
-import math
 import os
 import re
 import sys

@@ -13,12 +13,16 @@ Every floating-point tensor has the precision of the module (``.float()``,
 ``.double()``), whatever the file says.
 """
 
+from __future__ import annotations
+
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from sigpy_priors.onnx.engine import nodes_nn, nodes_shape  # noqa: F401  register theirs
 from sigpy_priors.onnx.engine.nodes import OPS, UnsupportedOperator
 
 __all__ = ["Interpreter", "Node"]
@@ -38,7 +42,7 @@ class Node:
         opset (int): version of the operator set.
     """
 
-    def __init__(self, proto, opset):
+    def __init__(self, proto: Any, opset: Any) -> None:
         import onnx
 
         self.op = proto.op_type
@@ -56,11 +60,11 @@ class Node:
         self._proto = proto
         self._reference = None
 
-    def get(self, name, default=None):
+    def get(self, name: Any, default: Any = None) -> Any:
         """An attribute."""
         return self.attrs.get(name, default)
 
-    def on_host(self, arrays):
+    def on_host(self, arrays: Any) -> Any:
         """Evaluate on numpy arrays by ONNX's reference implementation."""
         if self._reference is None:
             from onnx import helper
@@ -82,7 +86,7 @@ class Node:
         feeds = {n: a for n, a in zip(self.inputs, arrays) if n}
         return self._reference.run(None, feeds)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_reference": None}
 
 
@@ -121,7 +125,7 @@ class Interpreter(nn.Module):
 
     shapes_are_numbers = True
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         import onnx
 
         super().__init__()
@@ -156,7 +160,9 @@ class Interpreter(nn.Module):
             self._last.update(dict.fromkeys(node.inputs, i))
 
     def _keep(self, name, array):
-        floating = np.issubdtype(array.dtype, np.floating) or "float" in str(array.dtype)
+        floating = np.issubdtype(array.dtype, np.floating) or "float" in str(
+            array.dtype
+        )
         if floating and array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float32)
         if not floating or (array.size <= _HOST_SIZE and array.ndim <= 1):
@@ -169,7 +175,7 @@ class Interpreter(nn.Module):
         self.register_buffer(attribute, flat)
         self.weights[name] = attribute, tuple(tensor.shape)
 
-    def is_integer(self, name):
+    def is_integer(self, name: Any) -> Any:
         """Tell an input of whole numbers."""
         import onnx
 
@@ -177,10 +183,10 @@ class Interpreter(nn.Module):
             onnx.helper.tensor_dtype_to_np_dtype(self.types[name]), np.integer
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> Any:
         return f"inputs={self.inputs}, outputs={self.outputs}, digest={self.digest}"
 
-    def refuse_unknown(self):
+    def refuse_unknown(self) -> None:
         """Raise :class:`UnsupportedOperator` if an operator is not known."""
         if self.unknown:
             raise UnsupportedOperator(
@@ -189,7 +195,7 @@ class Interpreter(nn.Module):
                 f"Supported are: {', '.join(sorted(OPS))}."
             )
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: Any) -> Any:
         """Evaluate the graph.
 
         Args:
@@ -209,7 +215,9 @@ class Interpreter(nn.Module):
         values |= dict(zip(self.inputs, map(self._own, inputs), strict=True))
         for i, node in enumerate(self.nodes):
             args = [values[name] for name in node.inputs]
-            if all(isinstance(a, (np.ndarray, np.generic)) for a in args if a is not None):
+            if all(
+                isinstance(a, (np.ndarray, np.generic)) for a in args if a is not None
+            ):
                 out = self._on_host(node, args)
             else:
                 node.like = self.anchor
@@ -228,7 +236,9 @@ class Interpreter(nn.Module):
         try:
             return node.on_host([None if a is None else np.asarray(a) for a in args])
         except Exception as e:
-            raise UnsupportedOperator(f"{node.op} {node.name!r} of constants: {e}") from e
+            raise UnsupportedOperator(
+                f"{node.op} {node.name!r} of constants: {e}"
+            ) from e
 
     def _tensor(self, v):
         if isinstance(v, torch.Tensor):

@@ -6,6 +6,10 @@ Adding an operator is adding a handler. Shapes and indexing are in
 :mod:`ops_shape`, convolutions, norms and resampling in :mod:`ops_nn`.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -19,7 +23,7 @@ class UnsupportedOperator(NotImplementedError):
     """An ONNX file uses an operator, or a form of one, that is not known here."""
 
 
-def op(*names):
+def op(*names: Any) -> Any:
     """Register a handler by operator name."""
 
     def register(handler):
@@ -29,7 +33,7 @@ def op(*names):
     return register
 
 
-def ints(node, v, what):
+def ints(node: Any, v: Any, what: Any) -> Any:
     """Numbers that must not depend on the image: a list of ints."""
     if isinstance(v, torch.Tensor):
         raise UnsupportedOperator(
@@ -38,14 +42,14 @@ def ints(node, v, what):
     return np.asarray(v).astype(np.int64).reshape(-1).tolist()
 
 
-def floats(node, v, what):
+def floats(node: Any, v: Any, what: Any) -> Any:
     """As :func:`ints`, for floats."""
     if isinstance(v, torch.Tensor):
         v = v.detach().cpu().numpy()
     return np.asarray(v).astype(np.float64).reshape(-1).tolist()
 
 
-def tensor(node, v):
+def tensor(node: Any, v: Any) -> Any:
     """A host array as a tensor on the device, in the precision of the module."""
     if v is None or isinstance(v, torch.Tensor):
         return v
@@ -54,7 +58,7 @@ def tensor(node, v):
     return t.to(node.like.dtype) if t.is_floating_point() else t
 
 
-def operand(node, v, other):
+def operand(node: Any, v: Any, other: Any) -> Any:
     """As :func:`tensor`, but a plain number where that broadcasts the same."""
     if not isinstance(v, torch.Tensor) and np.size(v) == 1:
         if np.ndim(v) <= getattr(other, "ndim", 0):
@@ -62,7 +66,7 @@ def operand(node, v, other):
     return tensor(node, v)
 
 
-def axes_of(node, given, name="axes"):
+def axes_of(node: Any, given: Any, name: str = "axes") -> Any:
     """Axes as an attribute (older operator sets) or as an input."""
     if given is not None:
         return ints(node, given, name)
@@ -108,7 +112,7 @@ OPS.update({name: _binary(f) for name, f in _BINARY.items()})
 
 
 @op("Div")
-def _(node, a, b):
+def onnx_div(node, a, b):
     def divide(a, b):
         whole = not a.is_floating_point()
         return torch.div(a, b, rounding_mode="trunc" if whole else None)
@@ -117,12 +121,12 @@ def _(node, a, b):
 
 
 @op("Mod")
-def _(node, a, b):
+def onnx_mod(node, a, b):
     return _binary(torch.fmod if node.get("fmod") else torch.remainder)(node, a, b)
 
 
 @op("Min", "Max", "Sum", "Mean")
-def _(node, *args):
+def onnx_min(node, *args):
     f = {"Min": torch.minimum, "Max": torch.maximum}.get(node.op, torch.add)
     total = tensor(node, args[0])
     for v in args[1:]:
@@ -131,12 +135,12 @@ def _(node, *args):
 
 
 @op("LeakyRelu")
-def _(node, x):
+def onnx_leaky_relu(node, x):
     return F.leaky_relu(x, node.get("alpha", 0.01))
 
 
 @op("Elu")
-def _(node, x):
+def onnx_elu(node, x):
     alpha = node.get("alpha", 1.0)
     if alpha == 1:
         return F.elu(x)
@@ -144,27 +148,27 @@ def _(node, x):
 
 
 @op("Gelu")
-def _(node, x):
+def onnx_gelu(node, x):
     return F.gelu(x, approximate=node.get("approximate", "none"))
 
 
 @op("Swish")
-def _(node, x):
+def onnx_swish(node, x):
     return x * torch.sigmoid(node.get("alpha", 1.0) * x)
 
 
 @op("HardSigmoid")
-def _(node, x):
+def onnx_hard_sigmoid(node, x):
     return (node.get("alpha", 0.2) * x + node.get("beta", 0.5)).clamp(0, 1)
 
 
 @op("PRelu")
-def _(node, x, slope):
+def onnx_prelu(node, x, slope):
     return torch.where(x < 0, x * tensor(node, slope), x)
 
 
 @op("Clip")
-def _(node, x, low=None, high=None):
+def onnx_clip(node, x, low=None, high=None):
     for v, name, bound in ((low, "min", x.clamp_min), (high, "max", x.clamp_max)):
         v = node.get(name) if v is None else v
         if v is not None:
@@ -173,13 +177,13 @@ def _(node, x, low=None, high=None):
 
 
 @op("Where")
-def _(node, condition, a, b):
+def onnx_where(node, condition, a, b):
     condition, a, b = (tensor(node, v) for v in (condition, a, b))
     return torch.where(condition.bool(), a, b)
 
 
 @op("Cast", "CastLike")
-def _(node, x, like=None):
+def onnx_cast(node, x, like=None):
     """Only between kinds of numbers: floats keep the module's precision."""
     import onnx
 
@@ -196,7 +200,7 @@ def _(node, x, like=None):
 
 
 @op("Softmax", "LogSoftmax")
-def _(node, x):
+def onnx_softmax(node, x):
     f = torch.softmax if node.op == "Softmax" else torch.log_softmax
     axis = node.get("axis", -1 if node.opset >= 13 else 1)
     if node.opset >= 13 or axis in (-1, x.ndim - 1):
@@ -206,12 +210,12 @@ def _(node, x):
 
 
 @op("Dropout")
-def _(node, x, *args):
+def onnx_dropout(node, x, *args):
     return x, torch.ones_like(x, dtype=torch.bool)
 
 
 @op("DequantizeLinear")
-def _(node, x, scale, zero=None):
+def onnx_dequantize_linear(node, x, scale, zero=None):
     x, scale = tensor(node, x).to(node.like.dtype), tensor(node, scale)
     column = [1] * x.ndim
     if scale.ndim:
@@ -222,7 +226,7 @@ def _(node, x, scale, zero=None):
 
 
 @op("CumSum")
-def _(node, x, axis):
+def onnx_cum_sum(node, x, axis):
     if node.get("exclusive") or node.get("reverse"):
         raise UnsupportedOperator("CumSum that is exclusive or reversed.")
     return x.cumsum(ints(node, axis, "axis")[0])
@@ -232,12 +236,12 @@ def _(node, x, axis):
 
 
 @op("MatMul")
-def _(node, a, b):
+def onnx_mat_mul(node, a, b):
     return torch.matmul(tensor(node, a), tensor(node, b))
 
 
 @op("Gemm")
-def _(node, a, b, c=None):
+def onnx_gemm(node, a, b, c=None):
     a, b, c = (tensor(node, v) for v in (a, b, c))
     a = a.T if node.get("transA") else a
     b = b.T if node.get("transB") else b
@@ -248,7 +252,7 @@ def _(node, a, b, c=None):
 
 
 @op("Einsum")
-def _(node, *args):
+def onnx_einsum(node, *args):
     return torch.einsum(node.get("equation"), *(tensor(node, v) for v in args))
 
 
@@ -267,7 +271,7 @@ _REDUCE = {
 
 
 @op(*_REDUCE)
-def _(node, x, axes=None):
+def onnx__reduce(node, x, axes=None):
     axes = axes_of(node, axes)
     if not axes:
         if node.get("noop_with_empty_axes"):
@@ -277,10 +281,6 @@ def _(node, x, axes=None):
 
 
 @op("ArgMax", "ArgMin")
-def _(node, x):
+def onnx_arg_max(node, x):
     f = torch.argmax if node.op == "ArgMax" else torch.argmin
     return f(x, node.get("axis", 0), keepdim=bool(node.get("keepdims", 1)))
-
-
-from sigpy_priors.onnx.engine import nodes_nn as ops_nn  # noqa: E402, F401  register theirs
-from sigpy_priors.onnx.engine import nodes_shape as ops_shape  # noqa: E402, F401  register theirs

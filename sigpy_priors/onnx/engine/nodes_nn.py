@@ -1,5 +1,7 @@
 """ONNX operators in torch: convolutions, pooling, norms and resampling."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -46,7 +48,7 @@ def _even(x, pads, value=0.0):
 
 
 @op("Conv")
-def _(node, x, w, b=None):
+def onnx_conv(node, x, w, b=None):
     w, b = tensor(node, w), tensor(node, b)
     strides, dilations, pads = _window(node, x.shape[2:], w.shape[2:])
     x, padding = _even(x, pads)
@@ -55,7 +57,7 @@ def _(node, x, w, b=None):
 
 
 @op("ConvTranspose")
-def _(node, x, w, b=None):
+def onnx_conv_transpose(node, x, w, b=None):
     w, b = tensor(node, w), tensor(node, b)
     rank = w.ndim - 2
     strides, dilations, pads = _window(node, x.shape[2:], w.shape[2:])
@@ -83,7 +85,7 @@ def _(node, x, w, b=None):
 
 
 @op("AveragePool", "MaxPool")
-def _(node, x):
+def onnx_average_pool(node, x):
     kernel = node.get("kernel_shape")
     if node.get("ceil_mode") or len(kernel) != 2:
         raise UnsupportedOperator(f"{node.op} with ceil_mode, or not of 2-D images.")
@@ -101,7 +103,7 @@ def _(node, x):
 
 
 @op("GlobalAveragePool")
-def _(node, x):
+def onnx_global_average_pool(node, x):
     return x.mean(list(range(2, x.ndim)), keepdim=True)
 
 
@@ -113,7 +115,7 @@ def _column(v, rank):
 
 
 @op("BatchNormalization")
-def _(node, x, scale, bias, mean, var):
+def onnx_batch_normalization(node, x, scale, bias, mean, var):
     if node.get("training_mode"):
         raise UnsupportedOperator("BatchNormalization in training mode.")
     scale, bias, mean, var = (tensor(node, v) for v in (scale, bias, mean, var))
@@ -123,7 +125,7 @@ def _(node, x, scale, bias, mean, var):
 
 
 @op("InstanceNormalization")
-def _(node, x, scale, bias):
+def onnx_instance_normalization(node, x, scale, bias):
     scale, bias = tensor(node, scale), tensor(node, bias)
     image = x
     if x.ndim == 3:
@@ -137,8 +139,12 @@ def _(node, x, scale, bias):
 
 
 @op("GroupNormalization")
-def _(node, x, scale, bias):
-    scale, bias, groups = tensor(node, scale), tensor(node, bias), node.get("num_groups")
+def onnx_group_normalization(node, x, scale, bias):
+    scale, bias, groups = (
+        tensor(node, scale),
+        tensor(node, bias),
+        node.get("num_groups"),
+    )
     if node.opset < 21:  # one scale for each group
         repeat = x.shape[1] // groups
         scale, bias = scale.repeat_interleave(repeat), bias.repeat_interleave(repeat)
@@ -146,7 +152,7 @@ def _(node, x, scale, bias):
 
 
 @op("LayerNormalization")
-def _(node, x, scale, bias=None):
+def onnx_layer_normalization(node, x, scale, bias=None):
     scale, bias = tensor(node, scale), tensor(node, bias)
     axis = node.get("axis", -1) % x.ndim
     shape = x.shape[axis:]
@@ -155,7 +161,7 @@ def _(node, x, scale, bias=None):
 
 
 @op("LpNormalization")
-def _(node, x):
+def onnx_lp_normalization(node, x):
     return F.normalize(x, p=node.get("p", 2), dim=node.get("axis", -1))
 
 
@@ -163,7 +169,7 @@ def _(node, x):
 
 
 @op("Pad")
-def _(node, x, pads=None, value=None, axes=None):
+def onnx_pad(node, x, pads=None, value=None, axes=None):
     pads = node.get("pads") if pads is None else ints(node, pads, "widths")
     axes = range(x.ndim) if axes is None else ints(node, axes, "axes")
     half = len(pads) // 2
@@ -190,7 +196,7 @@ def _(node, x, pads=None, value=None, axes=None):
 
 
 @op("DepthToSpace")
-def _(node, x):
+def onnx_depth_to_space(node, x):
     r = node.get("blocksize")
     if node.get("mode", "DCR") == "CRD":
         return F.pixel_shuffle(x, r)
@@ -200,7 +206,7 @@ def _(node, x):
 
 
 @op("SpaceToDepth")
-def _(node, x):
+def onnx_space_to_depth(node, x):
     r = node.get("blocksize")
     b, c, h, w = x.shape
     x = x.reshape(b, c, h // r, r, w // r, r).permute(0, 3, 5, 1, 2, 4)
@@ -208,7 +214,7 @@ def _(node, x):
 
 
 @op("Resize", "Upsample")
-def _(node, x, *args):
+def onnx_resize(node, x, *args):
     if node.op == "Upsample" or node.opset < 11:
         roi, scales, sizes = None, args[0] if args else node.get("scales"), None
     else:

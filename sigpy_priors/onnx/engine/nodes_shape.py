@@ -1,23 +1,31 @@
 """ONNX operators in torch: shapes, joining and cutting, indexing."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 
-from sigpy_priors.onnx.engine.nodes import UnsupportedOperator, axes_of, ints, op, tensor
+from sigpy_priors.onnx.engine.nodes import (
+    UnsupportedOperator,
+    axes_of,
+    ints,
+    op,
+    tensor,
+)
 
 
 @op("Shape")
-def _(node, x):
+def onnx_shape(node, x):
     return np.array(x.shape[node.get("start", 0) : node.get("end")], np.int64)
 
 
 @op("Size")
-def _(node, x):
+def onnx_size(node, x):
     return np.array(x.numel(), np.int64)
 
 
 @op("Reshape")
-def _(node, x, shape):
+def onnx_reshape(node, x, shape):
     shape = ints(node, shape, "sizes")
     if not node.get("allowzero"):
         shape = [x.shape[i] if n == 0 else n for i, n in enumerate(shape)]
@@ -25,18 +33,18 @@ def _(node, x, shape):
 
 
 @op("Flatten")
-def _(node, x):
+def onnx_flatten(node, x):
     axis = node.get("axis", 1) % (x.ndim + 1)
     return x.reshape(int(np.prod(x.shape[:axis])), -1)
 
 
 @op("Transpose")
-def _(node, x):
+def onnx_transpose(node, x):
     return x.permute(node.get("perm", list(range(x.ndim))[::-1]))
 
 
 @op("Squeeze")
-def _(node, x, axes=None):
+def onnx_squeeze(node, x, axes=None):
     axes = axes_of(node, axes)
     if axes is None:
         axes = [i for i, n in enumerate(x.shape) if n == 1]
@@ -46,7 +54,7 @@ def _(node, x, axes=None):
 
 
 @op("Unsqueeze")
-def _(node, x, axes=None):
+def onnx_unsqueeze(node, x, axes=None):
     axes = axes_of(node, axes)
     rank = x.ndim + len(axes)
     for axis in sorted(a % rank for a in axes):
@@ -55,23 +63,23 @@ def _(node, x, axes=None):
 
 
 @op("Expand")
-def _(node, x, shape):
+def onnx_expand(node, x, shape):
     shape = ints(node, shape, "sizes")
     return x.expand(torch.broadcast_shapes(x.shape, shape))
 
 
 @op("Tile")
-def _(node, x, repeats):
+def onnx_tile(node, x, repeats):
     return x.repeat(ints(node, repeats, "repeats"))
 
 
 @op("Concat")
-def _(node, *args):
+def onnx_concat(node, *args):
     return torch.cat([tensor(node, v) for v in args], node.get("axis"))
 
 
 @op("Split")
-def _(node, x, sizes=None):
+def onnx_split(node, x, sizes=None):
     axis = node.get("axis", 0)
     sizes = axes_of(node, sizes, "split")
     if sizes is None:
@@ -81,7 +89,7 @@ def _(node, x, sizes=None):
 
 
 @op("Slice")
-def _(node, x, starts=None, ends=None, axes=None, steps=None):
+def onnx_slice(node, x, starts=None, ends=None, axes=None, steps=None):
     starts, ends, axes, steps = (
         axes_of(node, v, name)
         for v, name in (
@@ -102,7 +110,7 @@ def _(node, x, starts=None, ends=None, axes=None, steps=None):
 
 
 @op("Gather")
-def _(node, x, index):
+def onnx_gather(node, x, index):
     axis = node.get("axis", 0)
     x = tensor(node, x)
     axis %= x.ndim
@@ -116,12 +124,12 @@ def _(node, x, index):
 
 
 @op("GatherElements")
-def _(node, x, index):
+def onnx_gather_elements(node, x, index):
     return torch.gather(tensor(node, x), node.get("axis", 0), tensor(node, index))
 
 
 @op("GatherND")
-def _(node, x, index):
+def onnx_gather_nd(node, x, index):
     if node.get("batch_dims"):
         raise UnsupportedOperator("GatherND with batch_dims.")
     x, index = tensor(node, x), tensor(node, index)
@@ -132,11 +140,11 @@ def _(node, x, index):
 
 
 @op("Trilu")
-def _(node, x, k=None):
+def onnx_trilu(node, x, k=None):
     k = 0 if k is None else ints(node, k, "diagonal")[0]
     return torch.triu(x, k) if node.get("upper", 1) else torch.tril(x, k)
 
 
 @op("ConstantOfShape", "Range")
-def _(node, *args):
+def onnx_constant_of_shape(node, *args):
     raise UnsupportedOperator(f"{node.op} whose size depends on values of the input.")

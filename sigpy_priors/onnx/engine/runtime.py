@@ -1,6 +1,9 @@
 """onnxruntime: sessions for a device, and whole files as torch modules."""
 
+from __future__ import annotations
+
 import os
+from typing import Any
 
 import torch
 
@@ -26,7 +29,7 @@ def _onnxruntime():
     return onnxruntime
 
 
-def providers(device="cpu"):
+def providers(device: str = "cpu") -> Any:
     """Execution providers for tensors on a kind of device, best first.
 
     Args:
@@ -41,13 +44,15 @@ def providers(device="cpu"):
     ort = _onnxruntime()
     if ort is None:
         return []
-    found = [p for p in _PROVIDERS.get(device, ()) if p in ort.get_available_providers()]
+    found = [
+        p for p in _PROVIDERS.get(device, ()) if p in ort.get_available_providers()
+    ]
     if find_spec("tensorrt") is None:
         found = [p for p in found if not p.startswith("Tensorrt")]
     return found if device == "cpu" or len(found) > 1 else []
 
 
-def describe():
+def describe() -> Any:
     """One line on what ONNX priors run with here."""
     ort = _onnxruntime()
     if ort is None:
@@ -60,7 +65,9 @@ def describe():
     return f"onnxruntime {ort.__version__} ({'; '.join(names)})"
 
 
-def open_session(model, device="cpu", index=0, threads=None):
+def open_session(
+    model: Any, device: str = "cpu", index: int = 0, threads: int | None = None
+) -> Any:
     """A session of onnxruntime.
 
     Args:
@@ -85,7 +92,7 @@ def open_session(model, device="cpu", index=0, threads=None):
     return ort.InferenceSession(model, options, providers=chosen)
 
 
-def is_plain(tensors):
+def is_plain(tensors: Any) -> Any:
     """Tell tensors of numbers from those of a trace or of a derivative."""
     return not (
         torch.jit.is_tracing()
@@ -115,14 +122,16 @@ class OnnxModule(Interpreter):
         ValueError: if neither of the two knows all of its operators.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         from google.protobuf.message import EncodeError
 
         super().__init__(model)
         try:
             self._bytes = model.SerializeToString()
         except (ValueError, EncodeError) as e:
-            raise ValueError(f"models of 2 GiB and more are not supported ({e}).") from e
+            raise ValueError(
+                f"models of 2 GiB and more are not supported ({e})."
+            ) from e
         self._sessions = {}
         self.broken = None
         if not providers():
@@ -141,11 +150,11 @@ class OnnxModule(Interpreter):
                     f"operators (domain ai.onnx)."
                 ) from e
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         # Sessions cannot be copied or sent; they are opened where they are used.
         return {**self.__dict__, "_sessions": {}}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
         self._sessions = {}
 
@@ -155,7 +164,7 @@ class OnnxModule(Interpreter):
             self._sessions[key] = open_session(self._bytes, *key[:3])
         return self._sessions[key]
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: Any) -> Any:
         """Evaluate the graph: as :class:`Interpreter`.
 
         Raises:
@@ -218,7 +227,7 @@ def _run_bound(session, feeds, device, outputs):
 class _Memory:
     """What numpy and torch ask to look at memory of somebody else."""
 
-    def __init__(self, value):
+    def __init__(self, value: Any) -> None:
         import numpy as np
 
         kind = value.data_type().removeprefix("tensor(").removesuffix(")")
