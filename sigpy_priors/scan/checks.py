@@ -28,6 +28,8 @@ _OFF_CENTRE = 4.0
 # have the centre of k-space in each of them, beyond the second.
 _ALIKE = 6.0
 _PEAKED = 100.0
+# The same of coils, if the three highest are those in the middle.
+_PARTITIONS = 30.0
 
 
 def check_finite(name: str, v: Array) -> None:
@@ -138,11 +140,23 @@ def check_cartesian(y: Array) -> None:
 def _check_grid(y: Array) -> None:
     """Raise where all lines along one axis are alike, and peaked along the other.
 
-    On a grid power falls along both axes; every spoke passes the centre.
+    On a grid power falls along both axes; every spoke passes the centre. It does not
+    fall along the coils, unless they are the partitions of a 3-D scan.
     """
     if y.ndim != 3 or min(y.shape[1:]) < 8:
         return
-    peaks = [float(p.max() / np.median(p[p > 0])) for p in profiles(y)[1:] if p.any()]
+    of_coils, *of_image = profiles(y)
+    n = len(of_coils)
+    highest = np.argsort(of_coils)[-3:]
+    if n >= 8 and set(highest.tolist()) == {n // 2 - 1, n // 2, n // 2 + 1}:
+        if of_coils.max() > _PARTITIONS * np.median(of_coils):
+            raise ValueError(
+                f"y: got {y.shape}, whose power along the first axis is that of k-space, "
+                f"expected coils there: of a 3-D scan give slices (slices, coils, H, W), "
+                f"after a Fourier transform along the partitions, or three_d=True to "
+                f"the apps."
+            )
+    peaks = [float(p.max() / np.median(p[p > 0])) for p in of_image if p.any()]
     if len(peaks) == 2 and min(peaks) < _ALIKE and max(peaks) > _PEAKED:
         raise ValueError(
             f"y: got {y.shape}, whose lines along one axis all pass the centre of "

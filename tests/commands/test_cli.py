@@ -1,6 +1,7 @@
 """The command line, as its users type it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sigpy_priors.cli import main
 from sigpy_priors.data.example import undersample
 from sigpy_priors.io.cfl import read_cfl
 from sigpy_priors.priors.gaussian import GaussianPrior
+from sigpy_priors.scan.coils import mix
 from sigpy_priors.scan.maps import estimate_maps
 from sigpy_priors.show import metrics
 
@@ -114,6 +116,31 @@ def test_every_option_reaches_the_app(cli, scan, gaussian):
     assert np.abs(np.load("default.npy") - alone).max() > 1e-3
 
 
+def test_options_of_coils(cli, scan, gaussian):
+    """Maps are told what they cost; noise and maps go together."""
+    _, ksp, mps, image = scan
+    status, out, _ = cli("recon ksp1.npy -o a.npy --coils 3")
+    assert status == 0 and re.search(r"maps [\d.]+ s a slice", out)
+    root = np.diag(np.linspace(1, 9, len(mps)))
+    np.save("noise.npy", root @ root)
+    np.save("ksp2.npy", mix(root, ksp[0]))
+    np.save("maps2.npy", mix(root, mps).astype(np.complex64))
+    # The level is that of all coils together, in the units of the k-space.
+    level = 0.05 * np.sqrt(np.mean(np.diag(root) ** 2))
+    line = f"--maps maps2.npy -o b.npy --noise-std {level} --noise noise.npy"
+    status, out, _ = cli("recon ksp2.npy " + line)
+    assert status == 0 and " s a slice" not in out
+    cli("recon ksp1.npy --maps maps1.npy -o c.npy --noise-std 0.05")
+    for name in "ab":
+        assert metrics.psnr(np.load(f"{name}.npy"), image) > 20
+    b, c = np.load("b.npy"), np.load("c.npy")
+    assert np.linalg.norm(b - c) < 1e-3 * np.linalg.norm(c)
+
+
+def test_shape_is_of_trajectories(cli, scan, gaussian):
+    assert "--coord" in one_line_error(cli("recon ksp1.npy -o out.npy --shape 64x64"))
+
+
 @pytest.mark.parametrize("maps", ["--maps maps1.npy", ""])
 def test_noncartesian(cli, brain_slice, gaussian, maps):
     """A radial scan with and without maps, against the image."""
@@ -125,8 +152,12 @@ def test_noncartesian(cli, brain_slice, gaussian, maps):
     np.save("radial.npy", Sense(mps, coord=coord) * image)
     status, _, err = cli(f"recon radial.npy --coord coord.npy {maps} -o out.npy")
     assert status == 0, err
-    out = sp.resize(np.load("out.npy"), image.shape)
+    out = np.load("out.npy")
     assert metrics.psnr(out, image) > 20
+    line = f"recon radial.npy --coord coord.npy {maps} -o other.npy --shape"
+    assert cli(f"{line} 64,64")[0] == 0
+    # This prior is of images 64 x 64; given maps are, too.
+    assert ("maps" if maps else "64") in one_line_error(cli(f"{line} 80,72"))
 
 
 @pytest.mark.slow

@@ -43,6 +43,19 @@ def test_spokes_without_coordinates(brain_slice, spokes):
             check_data(turned, np.ones_like(turned))
 
 
+def test_partitions_in_place_of_coils(brain_slice, rng):
+    """A 3-D scan (coils, D, H, W), taken for slices; coils have no order."""
+    image, mps = brain_slice
+    depth = np.exp(-(((np.arange(32) - 15) / 9) ** 2))
+    z = rng.normal(size=(32, 64, 64)) * 0.05
+    y = sp.fft(depth[:, None, None] * image + z)
+    with pytest.raises(ValueError, match="3-D scan.*three_d=True"):
+        check_cartesian(y)
+    coils = sp.fft(mps * image, axes=(-2, -1))
+    near = np.exp(-np.arange(16))[:, None, None] * coils[:1]
+    check_cartesian(near[rng.permutation(16)])
+
+
 def test_centre_in_the_corner(grid):
     with pytest.raises(ValueError, match="fftshift"):
         estimate_maps(np.fft.ifftshift(grid[0], axes=(-2, -1)))
