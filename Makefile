@@ -1,4 +1,5 @@
 # make demo   reconstruct the bundled example into demo/
+# make check  rules, types and style, under a minute
 # make test   the whole test suite
 # make fuzz   thousands of damaged files and wrong arguments; COUNT for each loader
 # make bench  what is measured, not asserted: tests/benchmarks
@@ -12,10 +13,16 @@ BIN := .venv/bin
 PINS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test fuzz bench clean
+.PHONY: demo check test fuzz bench clean
 
 demo: $(BIN)/.installed
 	$(BIN)/sigpy-priors demo --out demo
+
+check: $(BIN)/.installed-check
+	$(BIN)/ruff check sigpy_priors bart_plugin
+	$(BIN)/ruff format --check sigpy_priors bart_plugin
+	$(BIN)/basedpyright
+	$(BIN)/python -m pytest -q tests/test_house.py
 
 # The tests run real BARTs, and TensorFlow, JAX and diffusers, made once in a cache
 # outside the tree. Where that is impossible they are skipped, each with a line;
@@ -56,6 +63,11 @@ $(BIN)/.installed: $(PINS) | $(BIN)/python
 	@echo "installing the dependencies into .venv, once"
 	$(PIP) -e .
 	@touch $@
+
+$(BIN)/.installed-check: $(PINS) | $(BIN)/python
+	@echo "installing what the checks need into .venv, once"
+	$(PIP) -e '.[train,bart,cluster,onnx,test,check]'
+	@touch $@ $(BIN)/.installed-test $(BIN)/.installed
 
 $(BIN)/.installed-test: $(PINS) | $(BIN)/python
 	@echo "installing the dependencies of the tests into .venv, once"

@@ -8,13 +8,13 @@ from typing import Any
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.errors import unwrap
 from sigpy_priors.backend.validate import (
     check_count,
     check_finite,
     check_number,
     check_shape,
 )
-from sigpy_priors.backend.errors import unwrap
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, check_kind
 
 __all__ = ["DenoiserReg", "LogPriorReg"]

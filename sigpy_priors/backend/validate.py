@@ -66,7 +66,8 @@ def check_count(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> i
     Args:
         name (str): of the argument, for the message.
         value (object): what was given.
-        low, high (int): the least and the greatest that it may be.
+        low (int): the least that it may be.
+        high (int): the greatest that it may be.
 
     Returns:
         int: the number.
@@ -74,12 +75,13 @@ def check_count(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> i
     Raises:
         ValueError: if it is something else.
     """
+    number: Any = value
     whole = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not whole or not low <= value <= high or value != int(value):
+    if not whole or not low <= number <= high or number != int(number):
         raise ValueError(
             f"{name} must be a whole number >= {low}, got {_short(value)}."
         )
-    return int(value)
+    return int(number)
 
 
 def check_shape(name: str, value: Any, least: int = 2) -> tuple[int, ...]:
@@ -100,7 +102,7 @@ def check_shape(name: str, value: Any, least: int = 2) -> tuple[int, ...]:
     if isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1:
         sizes = tuple(value)
     if len(sizes) < least or not all(
-        isinstance(n, numbers.Integral) and n > 0 for n in sizes
+        isinstance(n, numbers.Integral) and int(n) > 0 for n in sizes
     ):
         axes = "..., H, W" if least == 2 else ", ".join("n" * least)
         raise ValueError(
@@ -173,7 +175,9 @@ def check_image(name: str, value: Any, ndim: int | None = None) -> np.ndarray:
         raise ValueError(f"{name}: expected an array of numbers, got {_short(value)}.")
     value = sp.to_device(value, sp.cpu_device)
     if 0 in value.shape or (ndim is not None and value.ndim != ndim):
-        axes = {2: "(H, W)", 3: "(N, H, W)"}.get(ndim or 0, "an image that is not empty")
+        axes = {2: "(H, W)", 3: "(N, H, W)"}.get(
+            ndim or 0, "an image that is not empty"
+        )
         raise ValueError(f"{name}: expected {axes}, got shape {value.shape}.")
     bad = value.size - int(np.isfinite(value).sum())
     if bad:
@@ -207,8 +211,9 @@ def check_finite(name: str, value: Any, advice: str = "expected none.") -> None:
 
 def _traced(tensor: Any) -> bool:
     """Whether a tensor stands for others, so that its values are not known."""
-    import torch
+    import torch as public
 
+    torch: Any = public  # torch has no public question for the last two
     return (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None

@@ -28,7 +28,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -347,7 +347,7 @@ def h5_dataset(file: h5py.File, name: str) -> h5py.Dataset | h5py.Group | None:
 
     path = file.filename
     with reading(path, "an HDF5 file that can be read"):
-        found = _h5_find(file, name)
+        found: Any = _h5_find(file, name)
         if not isinstance(found, h5py.Dataset):
             return found
         if found.external or found.is_virtual:

@@ -41,7 +41,9 @@ def check_heaps(path: str | Path) -> None:
     ):
         at = data.find(_HEAD)
         while at >= 0:
-            size = struct.unpack_from("<Q", data, at + 8)[0] if at + 16 <= len(data) else 0
+            size = (
+                struct.unpack_from("<Q", data, at + 8)[0] if at + 16 <= len(data) else 0
+            )
             if not _FIRST <= size <= len(data) - at or not _walk(data, at, at + size):
                 raise FileError(
                     f"{path}: not an HDF5 file that can be read, or damaged (the heap "

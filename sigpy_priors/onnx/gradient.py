@@ -209,7 +209,7 @@ _RULES |= {
 
 
 @_rule("Add", "Sub", "Mul", "Div")
-def gradient_of_add(b, node, i, g):
+def _gradient_of_add(b, node, i, g):
     if node.op_type in ("Mul", "Div"):
         g = b.op(node.op_type, g, node.input[1 - i if node.op_type == "Mul" else 1])
     if i == 1 and node.op_type == "Div":
@@ -220,13 +220,13 @@ def gradient_of_add(b, node, i, g):
 
 
 @_rule("Where")
-def gradient_of_where(b, node, i, g):
+def _gradient_of_where(b, node, i, g):
     chosen = (g, 0.0) if i == 1 else (0.0, g)
     return b.fit(b.op("Where", node.input[0], *chosen), node, i)
 
 
 @_rule("MatMul")
-def gradient_of_mat_mul(b, node, i, g):
+def _gradient_of_mat_mul(b, node, i, g):
     if i or len(b.shapes[node.input[1]]) != 2:
         raise NotImplementedError(
             "no gradient of MatMul, unless over rows of the first."
@@ -238,7 +238,7 @@ def gradient_of_mat_mul(b, node, i, g):
 
 
 @_rule("Conv", "ConvTranspose")
-def gradient_of_conv(b, node, i, g):
+def _gradient_of_conv(b, node, i, g):
     if i or _get(node, "auto_pad", b"NOTSET") != b"NOTSET":
         raise NotImplementedError(f"no gradient of {node.op_type} over its kernel.")
     kept = {
@@ -262,7 +262,7 @@ def gradient_of_conv(b, node, i, g):
 
 
 @_rule("Pad")
-def gradient_of_pad(b, node, i, g):
+def _gradient_of_pad(b, node, i, g):
     if _get(node, "mode", b"constant") != b"constant":
         raise NotImplementedError("no gradient of Pad, unless with constants.")
     axes = node.input[3:4] or [list(range(len(b.shapes[node.input[0]])))]
@@ -270,7 +270,7 @@ def gradient_of_pad(b, node, i, g):
 
 
 @_rule("Slice")
-def gradient_of_slice(b, node, i, g):
+def _gradient_of_slice(b, node, i, g):
     axes, steps = b.ints(node, 3), b.ints(node, 4, [1])
     if axes is None or set(steps) != {1}:
         raise NotImplementedError("no gradient of Slice with steps.")
@@ -280,7 +280,7 @@ def gradient_of_slice(b, node, i, g):
 
 
 @_rule("Gather")
-def gradient_of_gather(b, node, i, g):
+def _gradient_of_gather(b, node, i, g):
     if i or b.shapes[node.input[1]]:
         raise NotImplementedError("no gradient of Gather, unless of one place.")
     axis, x = [_get(node, "axis", 0)], node.input[0]
@@ -290,7 +290,7 @@ def gradient_of_gather(b, node, i, g):
 
 
 @_rule("Split")
-def gradient_of_split(b, node, i, *slopes):
+def _gradient_of_split(b, node, i, *slopes):
     slopes = [
         b.op("Mul", o, 0.0) if g is None else g for g, o in zip(slopes, node.output)
     ]
@@ -298,7 +298,7 @@ def gradient_of_split(b, node, i, *slopes):
 
 
 @_rule("Concat")
-def gradient_of_concat(b, node, i, g):
+def _gradient_of_concat(b, node, i, g):
     axis = _get(node, "axis")
     sizes = [b.sizes(n, [axis]) for n in node.input]
     start = reduce(partial(b.op, "Add"), sizes[:i], b.constant([0]))
@@ -306,13 +306,13 @@ def gradient_of_concat(b, node, i, g):
 
 
 @_rule("Transpose")
-def gradient_of_transpose(b, node, i, g):
+def _gradient_of_transpose(b, node, i, g):
     perm = _get(node, "perm") or range(len(b.shapes[node.input[0]]))[::-1]
     return b.op("Transpose", g, perm=np.argsort(perm).tolist())
 
 
 @_rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
-def gradient_of_flatten(b, node, i, g):
+def _gradient_of_flatten(b, node, i, g):
     return b.op("Reshape", g, b.sizes(node.input[0]))
 
 
@@ -325,19 +325,19 @@ def _kept(b, node, v, axes):
 
 
 @_rule("ReduceSum")
-def gradient_of_reduce_sum(b, node, i, g):
+def _gradient_of_reduce_sum(b, node, i, g):
     axes = b.ints(node, 1) or list(range(len(b.shapes[node.input[0]])))
     return b.op("Expand", _kept(b, node, g, axes), b.sizes(node.input[0]))
 
 
 @_rule("ReduceLogSumExp")
-def gradient_of_reduce_log_sum_exp(b, node, i, g):
+def _gradient_of_reduce_log_sum_exp(b, node, i, g):
     axes = b.ints(node, 1) or list(range(len(b.shapes[node.input[0]])))
     g, y = (_kept(b, node, v, axes) for v in (g, node.output[0]))
     return b.op("Mul", g, b.op("Exp", b.op("Sub", node.input[0], y)))
 
 
 @_rule("LogSoftmax")
-def gradient_of_log_softmax(b, node, i, g):
+def _gradient_of_log_softmax(b, node, i, g):
     total = b.op("ReduceSum", g, [_get(node, "axis", -1)], keepdims=1)
     return b.op("Sub", g, b.op("Mul", b.op("Exp", node.output[0]), total))

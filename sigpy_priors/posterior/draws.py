@@ -119,7 +119,9 @@ class Draws:
     def _check(self, saved: dict[str, np.ndarray]) -> None:
         """What is in a checkpoint belongs together."""
         names = ("count", "mean", "m2") + (("samples",) if self.keep else ())
-        wrong = [n for n in names if n not in saved or saved[n].dtype.kind not in "iufc"]
+        wrong = [
+            n for n in names if n not in saved or saved[n].dtype.kind not in "iufc"
+        ]
         if not wrong:
             wrong = [n for n in names if not np.isfinite(saved[n]).all()]
         if not wrong and (saved["count"].shape or not saved["count"] > 0):

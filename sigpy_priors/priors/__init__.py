@@ -1,1 +1,4 @@
-"""What images look like: the contract of a prior, networks, closed forms, files. Knows no k-space."""
+"""What images look like: the contract of a prior, networks, closed forms, files.
+
+Knows no k-space.
+"""

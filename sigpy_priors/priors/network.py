@@ -71,8 +71,9 @@ class NetworkPrior(TorchModel, DenoiserPrior):
         sigma_range (tuple of float or None): trained complex noise levels;
             default from the card.
         accelerate (function or None): maps this prior and its
-            ``ChannelDenoiser`` on the CPU in single precision to one that computes the same faster, such
-            as :func:`sigpy_priors.onnx.accelerate.accelerate`.
+            ``ChannelDenoiser`` on the CPU in single precision to one that
+            computes the same faster, such as
+            :func:`sigpy_priors.onnx.accelerate.accelerate`.
         precision (str): "full" computes in that of the image; "tf32" lets a
             GPU round the factors of its products to 10 bits; "bfloat16"
             computes in it wherever torch's autocast holds that safe. The

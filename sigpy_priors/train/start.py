@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from sigpy_priors.load import load_prior
 
 __all__ = ["start_from"]

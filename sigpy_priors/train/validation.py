@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from sigpy_priors.priors.module import ChannelDenoiser, add_noise
 from sigpy_priors.show.metrics import psnr_of_mse

@@ -112,7 +112,7 @@ OPS.update({name: _binary(f) for name, f in _BINARY.items()})
 
 
 @op("Div")
-def onnx_div(node, a, b):
+def _onnx_div(node, a, b):
     def divide(a, b):
         whole = not a.is_floating_point()
         return torch.div(a, b, rounding_mode="trunc" if whole else None)
@@ -121,12 +121,12 @@ def onnx_div(node, a, b):
 
 
 @op("Mod")
-def onnx_mod(node, a, b):
+def _onnx_mod(node, a, b):
     return _binary(torch.fmod if node.get("fmod") else torch.remainder)(node, a, b)
 
 
 @op("Min", "Max", "Sum", "Mean")
-def onnx_min(node, *args):
+def _onnx_min(node, *args):
     f = {"Min": torch.minimum, "Max": torch.maximum}.get(node.op, torch.add)
     total = tensor(node, args[0])
     for v in args[1:]:
@@ -135,12 +135,12 @@ def onnx_min(node, *args):
 
 
 @op("LeakyRelu")
-def onnx_leaky_relu(node, x):
+def _onnx_leaky_relu(node, x):
     return F.leaky_relu(x, node.get("alpha", 0.01))
 
 
 @op("Elu")
-def onnx_elu(node, x):
+def _onnx_elu(node, x):
     alpha = node.get("alpha", 1.0)
     if alpha == 1:
         return F.elu(x)
@@ -148,27 +148,27 @@ def onnx_elu(node, x):
 
 
 @op("Gelu")
-def onnx_gelu(node, x):
+def _onnx_gelu(node, x):
     return F.gelu(x, approximate=node.get("approximate", "none"))
 
 
 @op("Swish")
-def onnx_swish(node, x):
+def _onnx_swish(node, x):
     return x * torch.sigmoid(node.get("alpha", 1.0) * x)
 
 
 @op("HardSigmoid")
-def onnx_hard_sigmoid(node, x):
+def _onnx_hard_sigmoid(node, x):
     return (node.get("alpha", 0.2) * x + node.get("beta", 0.5)).clamp(0, 1)
 
 
 @op("PRelu")
-def onnx_prelu(node, x, slope):
+def _onnx_prelu(node, x, slope):
     return torch.where(x < 0, x * tensor(node, slope), x)
 
 
 @op("Clip")
-def onnx_clip(node, x, low=None, high=None):
+def _onnx_clip(node, x, low=None, high=None):
     for v, name, bound in ((low, "min", x.clamp_min), (high, "max", x.clamp_max)):
         v = node.get(name) if v is None else v
         if v is not None:
@@ -177,13 +177,13 @@ def onnx_clip(node, x, low=None, high=None):
 
 
 @op("Where")
-def onnx_where(node, condition, a, b):
+def _onnx_where(node, condition, a, b):
     condition, a, b = (tensor(node, v) for v in (condition, a, b))
     return torch.where(condition.bool(), a, b)
 
 
 @op("Cast", "CastLike")
-def onnx_cast(node, x, like=None):
+def _onnx_cast(node, x, like=None):
     """Only between kinds of numbers: floats keep the module's precision."""
     import onnx
 
@@ -200,7 +200,7 @@ def onnx_cast(node, x, like=None):
 
 
 @op("Softmax", "LogSoftmax")
-def onnx_softmax(node, x):
+def _onnx_softmax(node, x):
     f = torch.softmax if node.op == "Softmax" else torch.log_softmax
     axis = node.get("axis", -1 if node.opset >= 13 else 1)
     if node.opset >= 13 or axis in (-1, x.ndim - 1):
@@ -210,12 +210,12 @@ def onnx_softmax(node, x):
 
 
 @op("Dropout")
-def onnx_dropout(node, x, *args):
+def _onnx_dropout(node, x, *args):
     return x, torch.ones_like(x, dtype=torch.bool)
 
 
 @op("DequantizeLinear")
-def onnx_dequantize_linear(node, x, scale, zero=None):
+def _onnx_dequantize_linear(node, x, scale, zero=None):
     x, scale = tensor(node, x).to(node.like.dtype), tensor(node, scale)
     column = [1] * x.ndim
     if scale.ndim:
@@ -226,7 +226,7 @@ def onnx_dequantize_linear(node, x, scale, zero=None):
 
 
 @op("CumSum")
-def onnx_cum_sum(node, x, axis):
+def _onnx_cum_sum(node, x, axis):
     if node.get("exclusive") or node.get("reverse"):
         raise UnsupportedOperator("CumSum that is exclusive or reversed.")
     return x.cumsum(ints(node, axis, "axis")[0])
@@ -236,12 +236,12 @@ def onnx_cum_sum(node, x, axis):
 
 
 @op("MatMul")
-def onnx_mat_mul(node, a, b):
+def _onnx_mat_mul(node, a, b):
     return torch.matmul(tensor(node, a), tensor(node, b))
 
 
 @op("Gemm")
-def onnx_gemm(node, a, b, c=None):
+def _onnx_gemm(node, a, b, c=None):
     a, b, c = (tensor(node, v) for v in (a, b, c))
     a = a.T if node.get("transA") else a
     b = b.T if node.get("transB") else b
@@ -252,7 +252,7 @@ def onnx_gemm(node, a, b, c=None):
 
 
 @op("Einsum")
-def onnx_einsum(node, *args):
+def _onnx_einsum(node, *args):
     return torch.einsum(node.get("equation"), *(tensor(node, v) for v in args))
 
 
@@ -271,7 +271,7 @@ _REDUCE = {
 
 
 @op(*_REDUCE)
-def onnx__reduce(node, x, axes=None):
+def _onnx__reduce(node, x, axes=None):
     axes = axes_of(node, axes)
     if not axes:
         if node.get("noop_with_empty_axes"):
@@ -281,6 +281,6 @@ def onnx__reduce(node, x, axes=None):
 
 
 @op("ArgMax", "ArgMin")
-def onnx_arg_max(node, x):
+def _onnx_arg_max(node, x):
     f = torch.argmax if node.op == "ArgMax" else torch.argmin
     return f(x, node.get("axis", 0), keepdim=bool(node.get("keepdims", 1)))

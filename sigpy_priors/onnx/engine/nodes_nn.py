@@ -48,7 +48,7 @@ def _even(x, pads, value=0.0):
 
 
 @op("Conv")
-def onnx_conv(node, x, w, b=None):
+def _onnx_conv(node, x, w, b=None):
     w, b = tensor(node, w), tensor(node, b)
     strides, dilations, pads = _window(node, x.shape[2:], w.shape[2:])
     x, padding = _even(x, pads)
@@ -57,7 +57,7 @@ def onnx_conv(node, x, w, b=None):
 
 
 @op("ConvTranspose")
-def onnx_conv_transpose(node, x, w, b=None):
+def _onnx_conv_transpose(node, x, w, b=None):
     w, b = tensor(node, w), tensor(node, b)
     rank = w.ndim - 2
     strides, dilations, pads = _window(node, x.shape[2:], w.shape[2:])
@@ -85,7 +85,7 @@ def onnx_conv_transpose(node, x, w, b=None):
 
 
 @op("AveragePool", "MaxPool")
-def onnx_average_pool(node, x):
+def _onnx_average_pool(node, x):
     kernel = node.get("kernel_shape")
     if node.get("ceil_mode") or len(kernel) != 2:
         raise UnsupportedOperator(f"{node.op} with ceil_mode, or not of 2-D images.")
@@ -103,7 +103,7 @@ def onnx_average_pool(node, x):
 
 
 @op("GlobalAveragePool")
-def onnx_global_average_pool(node, x):
+def _onnx_global_average_pool(node, x):
     return x.mean(list(range(2, x.ndim)), keepdim=True)
 
 
@@ -115,7 +115,7 @@ def _column(v, rank):
 
 
 @op("BatchNormalization")
-def onnx_batch_normalization(node, x, scale, bias, mean, var):
+def _onnx_batch_normalization(node, x, scale, bias, mean, var):
     if node.get("training_mode"):
         raise UnsupportedOperator("BatchNormalization in training mode.")
     scale, bias, mean, var = (tensor(node, v) for v in (scale, bias, mean, var))
@@ -125,7 +125,7 @@ def onnx_batch_normalization(node, x, scale, bias, mean, var):
 
 
 @op("InstanceNormalization")
-def onnx_instance_normalization(node, x, scale, bias):
+def _onnx_instance_normalization(node, x, scale, bias):
     scale, bias = tensor(node, scale), tensor(node, bias)
     image = x
     if x.ndim == 3:
@@ -139,7 +139,7 @@ def onnx_instance_normalization(node, x, scale, bias):
 
 
 @op("GroupNormalization")
-def onnx_group_normalization(node, x, scale, bias):
+def _onnx_group_normalization(node, x, scale, bias):
     scale, bias, groups = (
         tensor(node, scale),
         tensor(node, bias),
@@ -152,7 +152,7 @@ def onnx_group_normalization(node, x, scale, bias):
 
 
 @op("LayerNormalization")
-def onnx_layer_normalization(node, x, scale, bias=None):
+def _onnx_layer_normalization(node, x, scale, bias=None):
     scale, bias = tensor(node, scale), tensor(node, bias)
     axis = node.get("axis", -1) % x.ndim
     shape = x.shape[axis:]
@@ -161,7 +161,7 @@ def onnx_layer_normalization(node, x, scale, bias=None):
 
 
 @op("LpNormalization")
-def onnx_lp_normalization(node, x):
+def _onnx_lp_normalization(node, x):
     return F.normalize(x, p=node.get("p", 2), dim=node.get("axis", -1))
 
 
@@ -169,7 +169,7 @@ def onnx_lp_normalization(node, x):
 
 
 @op("Pad")
-def onnx_pad(node, x, pads=None, value=None, axes=None):
+def _onnx_pad(node, x, pads=None, value=None, axes=None):
     pads = node.get("pads") if pads is None else ints(node, pads, "widths")
     axes = range(x.ndim) if axes is None else ints(node, axes, "axes")
     half = len(pads) // 2
@@ -196,7 +196,7 @@ def onnx_pad(node, x, pads=None, value=None, axes=None):
 
 
 @op("DepthToSpace")
-def onnx_depth_to_space(node, x):
+def _onnx_depth_to_space(node, x):
     r = node.get("blocksize")
     if node.get("mode", "DCR") == "CRD":
         return F.pixel_shuffle(x, r)
@@ -206,7 +206,7 @@ def onnx_depth_to_space(node, x):
 
 
 @op("SpaceToDepth")
-def onnx_space_to_depth(node, x):
+def _onnx_space_to_depth(node, x):
     r = node.get("blocksize")
     b, c, h, w = x.shape
     x = x.reshape(b, c, h // r, r, w // r, r).permute(0, 3, 5, 1, 2, 4)
@@ -214,7 +214,7 @@ def onnx_space_to_depth(node, x):
 
 
 @op("Resize", "Upsample")
-def onnx_resize(node, x, *args):
+def _onnx_resize(node, x, *args):
     if node.op == "Upsample" or node.opset < 11:
         roi, scales, sizes = None, args[0] if args else node.get("scales"), None
     else:

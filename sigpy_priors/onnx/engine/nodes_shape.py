@@ -15,17 +15,17 @@ from sigpy_priors.onnx.engine.nodes import (
 
 
 @op("Shape")
-def onnx_shape(node, x):
+def _onnx_shape(node, x):
     return np.array(x.shape[node.get("start", 0) : node.get("end")], np.int64)
 
 
 @op("Size")
-def onnx_size(node, x):
+def _onnx_size(node, x):
     return np.array(x.numel(), np.int64)
 
 
 @op("Reshape")
-def onnx_reshape(node, x, shape):
+def _onnx_reshape(node, x, shape):
     shape = ints(node, shape, "sizes")
     if not node.get("allowzero"):
         shape = [x.shape[i] if n == 0 else n for i, n in enumerate(shape)]
@@ -33,18 +33,18 @@ def onnx_reshape(node, x, shape):
 
 
 @op("Flatten")
-def onnx_flatten(node, x):
+def _onnx_flatten(node, x):
     axis = node.get("axis", 1) % (x.ndim + 1)
     return x.reshape(int(np.prod(x.shape[:axis])), -1)
 
 
 @op("Transpose")
-def onnx_transpose(node, x):
+def _onnx_transpose(node, x):
     return x.permute(node.get("perm", list(range(x.ndim))[::-1]))
 
 
 @op("Squeeze")
-def onnx_squeeze(node, x, axes=None):
+def _onnx_squeeze(node, x, axes=None):
     axes = axes_of(node, axes)
     if axes is None:
         axes = [i for i, n in enumerate(x.shape) if n == 1]
@@ -54,7 +54,7 @@ def onnx_squeeze(node, x, axes=None):
 
 
 @op("Unsqueeze")
-def onnx_unsqueeze(node, x, axes=None):
+def _onnx_unsqueeze(node, x, axes=None):
     axes = axes_of(node, axes)
     rank = x.ndim + len(axes)
     for axis in sorted(a % rank for a in axes):
@@ -63,23 +63,23 @@ def onnx_unsqueeze(node, x, axes=None):
 
 
 @op("Expand")
-def onnx_expand(node, x, shape):
+def _onnx_expand(node, x, shape):
     shape = ints(node, shape, "sizes")
     return x.expand(torch.broadcast_shapes(x.shape, shape))
 
 
 @op("Tile")
-def onnx_tile(node, x, repeats):
+def _onnx_tile(node, x, repeats):
     return x.repeat(ints(node, repeats, "repeats"))
 
 
 @op("Concat")
-def onnx_concat(node, *args):
+def _onnx_concat(node, *args):
     return torch.cat([tensor(node, v) for v in args], node.get("axis"))
 
 
 @op("Split")
-def onnx_split(node, x, sizes=None):
+def _onnx_split(node, x, sizes=None):
     axis = node.get("axis", 0)
     sizes = axes_of(node, sizes, "split")
     if sizes is None:
@@ -89,7 +89,7 @@ def onnx_split(node, x, sizes=None):
 
 
 @op("Slice")
-def onnx_slice(node, x, starts=None, ends=None, axes=None, steps=None):
+def _onnx_slice(node, x, starts=None, ends=None, axes=None, steps=None):
     starts, ends, axes, steps = (
         axes_of(node, v, name)
         for v, name in (
@@ -110,7 +110,7 @@ def onnx_slice(node, x, starts=None, ends=None, axes=None, steps=None):
 
 
 @op("Gather")
-def onnx_gather(node, x, index):
+def _onnx_gather(node, x, index):
     axis = node.get("axis", 0)
     x = tensor(node, x)
     axis %= x.ndim
@@ -124,12 +124,12 @@ def onnx_gather(node, x, index):
 
 
 @op("GatherElements")
-def onnx_gather_elements(node, x, index):
+def _onnx_gather_elements(node, x, index):
     return torch.gather(tensor(node, x), node.get("axis", 0), tensor(node, index))
 
 
 @op("GatherND")
-def onnx_gather_nd(node, x, index):
+def _onnx_gather_nd(node, x, index):
     if node.get("batch_dims"):
         raise UnsupportedOperator("GatherND with batch_dims.")
     x, index = tensor(node, x), tensor(node, index)
@@ -140,11 +140,11 @@ def onnx_gather_nd(node, x, index):
 
 
 @op("Trilu")
-def onnx_trilu(node, x, k=None):
+def _onnx_trilu(node, x, k=None):
     k = 0 if k is None else ints(node, k, "diagonal")[0]
     return torch.triu(x, k) if node.get("upper", 1) else torch.tril(x, k)
 
 
 @op("ConstantOfShape", "Range")
-def onnx_constant_of_shape(node, *args):
+def _onnx_constant_of_shape(node, *args):
     raise UnsupportedOperator(f"{node.op} whose size depends on values of the input.")
