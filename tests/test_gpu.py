@@ -11,7 +11,7 @@ import sigpy as sp
 
 from sigpy_priors import load_prior
 from sigpy_priors.backend import arrays
-from sigpy_priors.app.recon import PosteriorSampling, PriorRecon
+from sigpy_priors.app import PosteriorSampling, PriorRecon
 from sigpy_priors.data.example import undersample
 from sigpy_priors.posterior.samplers import moment
 
@@ -133,7 +133,7 @@ def test_sampling_moves_its_input_once_and_then_noise_only(cupy, case, monkeypat
 
 def test_coordinates_are_moved_once(cupy, case, monkeypatch):
     """As far as there is no GPU: SigPy's gridding runs on one only."""
-    from sigpy_priors.scan.problem import sense_problem
+    from sigpy_priors.scan.sense import sense_problem
 
     seen = {}
     monkeypatch.setattr(

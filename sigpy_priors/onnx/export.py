@@ -27,7 +27,7 @@ import torch
 
 from sigpy_priors.backend.validate import check_path
 from sigpy_priors.io.atomic import write_atomic
-from sigpy_priors.priors.base import DensityPrior, Prior, check_kind
+from sigpy_priors.priors.base import DenoiserPrior, Prior, check_kind
 
 if TYPE_CHECKING:
     from sigpy_priors.priors.card import PriorCard
@@ -49,7 +49,7 @@ _SIZE = 37, 51
 def _module(prior):
     """What is written, an example, and the names of its free axes."""
     module = prior.module()
-    if isinstance(prior, DensityPrior):
+    if not isinstance(prior, DenoiserPrior):
         return module, (0.3 * _random(5, 2, *_SIZE),), (IMAGE,)
     args = _random(2, 2, *(module.size or _SIZE)), torch.tensor([0.1, 0.2])
     return module, args, (BATCH if module.size else IMAGE, BATCH)

@@ -54,6 +54,12 @@ class OnnxDensity(ChannelDensity):
             )
         super().__init__(module, card.options.get("channels", 2), card)
 
+    def module(self) -> Any:
+        raise TypeError(
+            f"{self!r} is a density in an ONNX file, which has no torch graph that "
+            f"could be exported: export the .safetensors file of that prior."
+        )
+
     def _nats(self, channels):
         return self._nats_and_grad(channels)[0]
 

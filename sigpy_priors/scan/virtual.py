@@ -8,6 +8,7 @@ white noise white, so that nothing else has to know.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import sigpy as sp
@@ -16,7 +17,7 @@ from sigpy_priors.backend.arrays import Array
 from sigpy_priors.scan import coils
 from sigpy_priors.scan.noise import estimate_noise
 
-__all__ = ["COILS", "virtual_coils"]
+__all__ = ["COILS", "Mixture", "virtual_coils"]
 
 COILS = 12
 """More coils than this are compressed to as many. tests/benchmarks/coils.py: on scans
@@ -27,12 +28,43 @@ of 20 and 32 coils close to the head 12 lose at most 0.02 dB."""
 _STANDS_OUT = 3.0
 
 
+class Mixture(NamedTuple):
+    """Combinations of coils in place of the coils.
+
+    Attributes:
+        forth (array): (virtual coils, coils), for :func:`sigpy_priors.scan.coils.mix`
+            on k-space and maps alike.
+        back (array): (coils, virtual coils), the coils again, as far as they can be.
+        sigma (float or None): the noise level, if the noise was given.
+    """
+
+    forth: np.ndarray
+    back: np.ndarray
+    sigma: float | None
+
+    def normalise(self, mps: Array) -> Array:
+        """Maps of the virtual coils, of unit root sum of squares over the coils.
+
+        So an image is what it is without the noise scan, whose units and
+        correlations would else shade it.
+
+        Args:
+            mps (array): maps (virtual coils, H, W).
+
+        Returns:
+            array: the same, times a factor in each pixel.
+        """
+        xp = sp.get_array_module(mps)
+        size = sp.rss(coils.mix(self.back, mps), axes=(0,))
+        return mps / xp.where(size > 0, size, 1)
+
+
 def virtual_coils(
     y: Array,
     noise: Array | None = None,
     count: int | None = None,
     coord: Array | None = None,
-) -> tuple[np.ndarray | None, float | None]:
+) -> Mixture | None:
     """What whitens and compresses coils.
 
     Args:
@@ -44,22 +76,23 @@ def virtual_coils(
         coord (array or None): trajectory (..., ndim).
 
     Returns:
-        tuple: a matrix (virtual coils, coils) for :func:`sigpy_priors.scan.coils.mix`
-        on k-space and maps alike, or None if nothing is to be done; and the noise
-        level if ``noise`` is given.
+        Mixture or None: None if nothing is to be done.
 
     Raises:
         ValueError: if ``count`` is less than 1, or ``noise`` is no covariance.
     """
-    T, sigma = None, None
+    T, back, sigma = None, None, None
     if noise is not None:
         T, sigma = coils.whitening(coils.noise_covariance(noise, len(y)))
+        back = np.linalg.pinv(T)
     count = COILS if count is None else count
     if 1 <= count >= (len(y) if T is None else len(T)):
-        return T, sigma
-    if T is None:
-        T = np.diag(_quietened(y, coord)).astype(complex)
-    return coils.compress(coils.mix(T, y), count) @ T, sigma
+        return None if T is None or back is None else Mixture(T, back, sigma)
+    if T is None or back is None:
+        factors = _quietened(y, coord)
+        T, back = np.diag(factors), np.diag(1 / factors)
+    rows = coils.compress(coils.mix(T, y), count)
+    return Mixture(rows @ T, back @ rows.conj().T, sigma)
 
 
 def _quietened(y: Array, coord: Array | None) -> np.ndarray:

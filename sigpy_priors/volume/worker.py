@@ -85,13 +85,13 @@ class Preparation:
                     f"weights: expected those of one coil, {y.shape[1:]}, since coils "
                     f"are mixed, got {weights.shape}."
                 )
-            T, sigma = None, None
+            mixture = None
             weights = weights.mean(axis=0)  # for the maps, of all coils together
         else:
-            T, sigma = virtual_coils(y, self.noise, self.coils, coord)
-        if T is not None:
+            mixture = virtual_coils(y, self.noise, self.coils, coord)
+        if mixture is not None:
             y, mps, calibration = (
-                v if v is None else mix(T, v) for v in (y, mps, calibration)
+                v if v is None else mix(mixture.forth, v) for v in (y, mps, calibration)
             )
         start = time.monotonic()
         seconds = 0.0
@@ -100,8 +100,10 @@ class Preparation:
             mps = estimate_maps(
                 source, coord, self.calib_width, device, weights, self.shape
             )
+            mps = mps if mixture is None else mixture.normalise(mps)
             seconds = time.monotonic() - start
-        return y, mps, sigma if self.level else None, seconds
+        level = mixture.sigma if mixture is not None and self.level else None
+        return y, mps, level, seconds
 
     def crop(self, image: np.ndarray) -> np.ndarray:
         """The field of view that is wanted, of images (..., H, W)."""

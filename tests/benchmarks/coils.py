@@ -62,12 +62,16 @@ def main():
                 for count in (coils, *args.counts):
                     row.append([])
                     for given in (mps, None):
-                        T, _ = virtual_coils(y, count=count)
-                        few = y if T is None else mix(T, y)
-                        maps = given if T is None or given is None else mix(T, given)
+                        mixture = virtual_coils(y, count=count)
+                        few, maps = y, given
+                        if mixture is not None:
+                            few = mix(mixture.forth, y)
+                            maps = given if given is None else mix(mixture.forth, given)
                         start = time.perf_counter()
                         if maps is None:
                             maps = estimate_maps(few)
+                            if mixture is not None:
+                                maps = mixture.normalise(maps)
                         seconds = time.perf_counter() - start
                         # As many levels for all: when it stops is another matter.
                         out = PriorRecon(

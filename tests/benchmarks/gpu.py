@@ -19,7 +19,7 @@ import sigpy as sp
 import torch
 
 import sigpy_priors as spp
-from sigpy_priors.app.recon import PosteriorSampling, PriorRecon
+from sigpy_priors.app import PosteriorSampling, PriorRecon
 from sigpy_priors.data.example import example, undersample
 from sigpy_priors.priors.network import PRECISIONS
 

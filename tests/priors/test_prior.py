@@ -49,7 +49,7 @@ def test_network_sees_sigma_over_sqrt_two():
     # Complex variance 1 in prior and noise alike, half of it per channel.
     np.testing.assert_allclose(out, x / 2)
     inner = prior.to(torch.device("cpu"), torch.float64)
-    assert inner.net.seen.item() == pytest.approx(1 / 2**0.5)
+    assert inner.model.net.seen.item() == pytest.approx(1 / 2**0.5)
 
 
 def test_padding_does_not_reach_inside():
