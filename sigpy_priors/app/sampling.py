@@ -276,13 +276,21 @@ class PosteriorSampling(sp.app.App):
     def _draw(self, numbers):
         """One chunk of samples, those of these numbers."""
         with arrays.on_stream_of(self.data.y):
-            x = METHODS[self.method].function(
-                self._denoiser,
-                self.data,
-                Noise(self.seed, numbers, self.data.y),
-                self.sigmas,
-                **self.options,
-            )
+            try:
+                x = METHODS[self.method].function(
+                    self._denoiser,
+                    self.data,
+                    Noise(self.seed, numbers, self.data.y),
+                    self.sigmas,
+                    **self.options,
+                )
+            except ValueError as e:
+                if "NaN" not in str(e):
+                    raise
+                raise FloatingPointError(
+                    f"{self.method} diverged: the image is no longer finite; take more "
+                    f"steps, smaller ones, or another method."
+                ) from e
             statistics.check_finite(x)
             x = x * self.scale
             if self._support is None:

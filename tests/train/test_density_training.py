@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sigpy_priors import load_prior
-from sigpy_priors.backend import arrays
+from sigpy_priors.priors.module import density_channels
 from sigpy_priors.load import read_card
 from sigpy_priors.train.loop import train
 from sigpy_priors.train.validation import bits_per_dim, trivial_bits
@@ -75,7 +75,7 @@ def test_the_density_is_of_noisy_images_on_the_grid(config):
     x = torch.full((3, 2, 16, 16), 0.5)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     images = objective._images(x, noise, torch.full((3,), 0.05))
-    clean = arrays.density_channels(x, objective.net.channels)
+    clean = density_channels(x, objective.net.channels)
     assert images.shape == clean.shape
     # Noise of the complex level 0.05 is 0.05 / sqrt 2 in every real number.
     assert (images - clean).std().item() == pytest.approx(0.05 / 2**0.5, rel=0.05)
