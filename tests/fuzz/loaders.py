@@ -1,5 +1,6 @@
 """Every loader: a good file for it, and how it is read and used."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -109,11 +110,10 @@ def use_samples(x):
     """As a run goes on from them: even where the digest is right."""
     from sigpy_priors.posterior.draws import Draws
 
-    try:
-        with np.load(x) as f:
+    fingerprint = "a"
+    if Path(x).is_file():
+        with contextlib.suppress(Exception), np.load(x) as f:
             fingerprint = str(f["fingerprint"])
-    except Exception:
-        fingerprint = "a"
     draws = Draws(checkpoint=x, fingerprint=fingerprint)
     draws.load()
     return draws.samples
