@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.validate import check_finite, check_number
 from sigpy_priors.posterior.statistics import interval
 
 __all__ = ["coverage", "coverage_curve", "ConformalInterval", "tarp"]
@@ -44,8 +45,12 @@ def coverage(
 
     Returns:
         float: between 0 and 1.
+
+    Raises:
+        ValueError: if something is not finite or does not fit the rest.
     """
     low, high = interval(samples, level, part)
+    _check_pair(samples, reference, mask)
     value = {"magnitude": np.abs, "real": np.real, "imag": np.imag}[part](reference)
     inside = (low <= value) & (value <= high)
     return float(inside.mean() if mask is None else inside[mask].mean())
@@ -83,6 +88,23 @@ def coverage_curve(
         for p in levels
     ]
     return levels, np.asarray(found) @ sizes / sizes.sum()
+
+
+def _check_pair(samples: Array, reference: Array, mask: Array | None) -> None:
+    """A reference, and pixels that count, for samples."""
+    shape = np.shape(samples)[1:]
+    if np.shape(reference) != shape:
+        raise ValueError(
+            f"reference: expected shape {shape} as the samples, got "
+            f"{np.shape(reference)}."
+        )
+    check_finite("samples", samples)
+    check_finite("reference", reference)
+    if mask is not None and (np.shape(mask) != shape or not np.any(mask)):
+        raise ValueError(
+            f"mask: expected shape {shape} with pixels in it, got {np.shape(mask)} with "
+            f"{int(np.sum(mask))}."
+        )
 
 
 class ConformalInterval:
@@ -131,14 +153,24 @@ class ConformalInterval:
             ConformalInterval: itself.
 
         Raises:
-            ValueError: if there are too few images for ``risk``.
+            ValueError: if there are too few images for ``risk``, or something is not
+                finite or does not fit the rest.
         """
         value = {"magnitude": np.abs, "real": np.real, "imag": np.imag}[self.part]
+        masks = [None] * len(references) if masks is None else masks
+        if not len(samples) == len(references) == len(masks):
+            raise ValueError(
+                f"expected as many samples as references and masks, got {len(samples)}, "
+                f"{len(references)} and {len(masks)}."
+            )
+        if risk is not None and not 0 < check_number("risk", risk) < 1:
+            raise ValueError(f"risk must be between 0 and 1, got {risk}.")
         scores = []
         for i, (s, r) in enumerate(zip(samples, references)):
+            _check_pair(s, r, masks[i])
             middle, half = self._parts(s)
             score = np.abs(value(r) - middle) / half
-            scores.append(score.ravel() if masks is None else score[masks[i]])
+            scores.append(score.ravel() if masks[i] is None else score[masks[i]])
         if not scores:
             raise ValueError("expected at least one calibration image, got none.")
         if risk is None:

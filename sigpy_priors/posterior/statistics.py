@@ -184,6 +184,11 @@ def _chains(chains):
     return np.concatenate([chains[:, :half], chains[:, -half:]])
 
 
+def _where_finite(halves, value):
+    """NaN where draws are not finite: nothing can be said about them."""
+    return np.where(np.isfinite(halves).all(axis=(0, 1)), value, np.nan)
+
+
 def split_rhat(chains: Array) -> Array:
     r"""Split :math:`\hat R`: 1 where the halves of all chains agree.
 
@@ -191,7 +196,7 @@ def split_rhat(chains: Array) -> Array:
         chains (array): real, shape (chains, draws, ...).
 
     Returns:
-        array: shape (...).
+        array: shape (...); NaN where draws are not finite.
 
     References:
         Gelman, A., et al. (2013). Bayesian data analysis. Section 11.4.
@@ -203,7 +208,8 @@ def split_rhat(chains: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         rhat = np.sqrt((n - 1) / n + between / within)
     # Constant pixels: the same everywhere, or stuck at different values.
-    return np.where(within > 0, rhat, np.where(between > 0, np.inf, 1.0))
+    rhat = np.where(within > 0, rhat, np.where(between > 0, np.inf, 1.0))
+    return _where_finite(halves, rhat)
 
 
 def effective_sample_size(chains: Array) -> Array:
@@ -215,7 +221,7 @@ def effective_sample_size(chains: Array) -> Array:
         chains (array): real, shape (chains, draws, ...).
 
     Returns:
-        array: shape (...).
+        array: shape (...); NaN where draws are not finite.
 
     References:
         Gelman, A., et al. (2013). Bayesian data analysis. Section 11.5.
@@ -238,4 +244,5 @@ def effective_sample_size(chains: Array) -> Array:
         if not open_.any():
             break
         total += np.where(open_, 2 * pair, 0)
-    return np.where(pooled > 0, np.minimum(m * n / total, m * n), m * n)
+    size = np.where(pooled > 0, np.minimum(m * n / total, m * n), m * n)
+    return _where_finite(halves, size)

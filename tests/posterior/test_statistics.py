@@ -125,3 +125,27 @@ def test_tarp_and_coverage_of_the_default_method(oracle):
         np.broadcast_to(samples, (100,) + samples.shape), truth
     )
     assert np.abs(found - levels).max() < 0.2
+
+
+def test_draws_that_are_not_finite_have_not_converged(rng):
+    chains = rng.standard_normal((2, 8, 3))
+    chains[0, 3, 1] = np.nan
+    for measure in (statistics.split_rhat, statistics.effective_sample_size):
+        value = measure(chains)
+        assert np.isnan(value[1]) and np.isfinite(value[[0, 2]]).all()
+
+
+def test_calibration_refuses_what_does_not_fit(rng):
+    samples = rng.standard_normal((6, 8, 8)) + 0j
+    reference, fit = samples[0], calibration.ConformalInterval().fit
+    for call, message in (
+        (lambda: fit([samples], [reference * np.nan]), "reference has NaN"),
+        (lambda: fit([samples, samples], [reference]), "as many samples as references"),
+        (lambda: fit([samples], [reference], risk=0), "risk must be between 0 and 1"),
+        (lambda: fit([samples], [reference], risk=2), "risk must be between 0 and 1"),
+        (lambda: fit([samples], [reference], masks=[np.zeros((8, 8), bool)]), "mask: "),
+        (lambda: calibration.coverage(samples * np.nan, reference), "samples has NaN"),
+        (lambda: calibration.coverage(samples, reference[:4]), "reference: expected"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
