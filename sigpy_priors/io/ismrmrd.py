@@ -21,6 +21,7 @@ import sigpy as sp
 
 from sigpy_priors.io.epi import remove_ghost
 from sigpy_priors.io.files import check_memory, h5_dataset, open_h5, reading
+from sigpy_priors.io.h5_heap import check_heaps
 from sigpy_priors.io.ismrmrd_lines import Line, Measured, place, sort_lines
 from sigpy_priors.io.oversampling import crop_readout
 
@@ -112,6 +113,7 @@ def _is_measurement(file: Any, name: str) -> bool:
 
 def _read(path: str | Path, group: str) -> tuple[Any, list]:
     # The XML parser raises many kinds.
+    check_heaps(path)
     with (
         reading(path, "an ISMRMRD header with data", "convert it again"),
         ismrmrd.File(path, "r") as file,

@@ -21,8 +21,8 @@ def write_all(folder):
 
 def _scans(folder, ksp, mps):
     import h5py
-
     from test_ismrmrd import lines_of, write
+
     from sigpy_priors.io.cfl import write_cfl
 
     with h5py.File(folder / "f.h5", "w") as f:

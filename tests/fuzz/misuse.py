@@ -38,6 +38,7 @@ PATHS = (None, 7, [], "", "no/such/folder/file", "a\0b", b"x")
 def _things():
     import sigpy as sp
     import torch
+    from sigpy.mri import birdcage_maps
 
     from sigpy_priors.models import build_model
     from sigpy_priors.models.pixelcnn import PixelCNN
@@ -45,13 +46,14 @@ def _things():
     from sigpy_priors.priors.density import NetworkDensity
     from sigpy_priors.priors.gaussian import GaussianPrior
     from sigpy_priors.priors.network import NetworkPrior
-    from sigpy.mri import birdcage_maps
 
     torch.manual_seed(0)
     v, u = np.mgrid[-8:8, -8:8]
     prior = GaussianPrior(np.zeros((16, 16)), spectrum=20 / (1 + u**2 + v**2) ** 1.5)
     options = {"channels": [4, 8], "blocks": [1, 1], "emb_channels": 8}
-    card = PriorCard(name="t", architecture="unet", options=options, sigma_range=(0.01, 2))
+    card = PriorCard(
+        name="t", architecture="unet", options=options, sigma_range=(0.01, 2)
+    )
     net = NetworkPrior(build_model(card.model_dump()), card)
     density = NetworkDensity(PixelCNN(2, (8,), (1,), 2))
     rng = np.random.default_rng(0)
@@ -87,7 +89,9 @@ def calls(folder):
     from sigpy_priors.show import metrics, plot
 
     t = _things()
-    y, mps, x, prior, net, density = (t[k] for k in ("y", "mps", "x", "prior", "net", "density"))
+    y, mps, x, prior, net, density = (
+        t[k] for k in ("y", "mps", "x", "prior", "net", "density")
+    )
     mask = np.ones((16, 16), bool)
     scan = {"y": KSPACE, "mps": KSPACE, "prior": PRIORS}
     recon = dict(y=y, mps=mps, prior=prior, max_iter=2, show_pbar=False)
@@ -271,8 +275,10 @@ def judge(function, good, argument, value):
         text = " ".join(str(e).split())
         words = (argument, *OTHER_NAMES.get(argument, ()))
         if type(e) in (TypeError, ValueError) or isinstance(e, (ValueError, OSError)):
-            if any(w in text for w in words) or isinstance(e, ValueError) and (
-                str(value) in text and str(value)
+            if (
+                any(w in text for w in words)
+                or isinstance(e, ValueError)
+                and (str(value) in text and str(value))
             ):
                 return "named", text
         return "unnamed", f"{type(e).__name__}: {text}"

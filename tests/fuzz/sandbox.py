@@ -88,7 +88,10 @@ def _judge(function):
     except BaseException as e:
         where = traceback.extract_tb(e.__traceback__)[-1]
         at = f"{Path(where.filename).name}:{where.lineno}"
-        return "traceback", f"{type(e).__name__} at {at}: {' '.join(str(e).split())[:200]}"
+        return (
+            "traceback",
+            f"{type(e).__name__} at {at}: {' '.join(str(e).split())[:200]}",
+        )
     if out is not None and not np.isfinite(out).all():
         return "NaN", "an image with NaN"
     return "result", ""

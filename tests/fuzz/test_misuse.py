@@ -35,7 +35,9 @@ def test_every_error_names_its_argument(ends):
 
 @pytest.mark.slow
 def test_no_result_has_nan_without_an_error(ends):
-    assert not [text for text in ends[1] if ": NaN: " in text and "estimate_" not in text]
+    assert not [
+        text for text in ends[1] if ": NaN: " in text and "estimate_" not in text
+    ]
 
 
 ANYTHING = st.one_of(

@@ -426,3 +426,16 @@ def test_truncated(tmp_path, ksp):
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(ValueError, match="cut short"):
         io.open_kspace(path)
+
+
+@pytest.mark.timeout(20)
+def test_samples_without_a_size_are_not_walked_through_for_ever(tmp_path, ksp):
+    """The HDF5 library would, out of Python's reach."""
+    path = write(tmp_path / "a.h5", lines_of(ksp[:1]))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"GCOL") + 16  # the first object of a heap
+    data[at : at + 16] = bytes(16)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged .the heap at byte") as e:
+        io.open_kspace(path)
+    assert str(e.value).startswith(str(path))
