@@ -67,6 +67,8 @@ class HQS(Solver):
     Attributes:
         first (float): noise level at which annealing starts, relative to the image's
             scale. From: tune.py.
+        span (float): the first is at least this multiple of the last, which noisy data
+            need. From: tune.py --noisy.
         last (float): the last one, as a multiple of that at which prior and data
             have their nominal weights. From: tune.py.
         steps (int): steps from the first to the last level of an easy problem.
@@ -86,6 +88,7 @@ class HQS(Solver):
     name: ClassVar[str] = "hqs"
     needs: ClassVar[type] = DenoiserPrior
     first: float = 0.15
+    span: float = 3.0
     last: float = 3.0
     steps: int = 7
     change: float = 0.25
@@ -112,7 +115,7 @@ class HQS(Solver):
             whether the image has converged.
         """
         end = min(self.last * nominal, highest)
-        first = min(max(self.first, end), highest)
+        first = min(max(self.first, self.span * end), highest)
         step = math.log(first / end) / self.steps
         now = None
         left = iter(np.geomspace(first, end, count).tolist() if count else ())

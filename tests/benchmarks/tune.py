@@ -39,13 +39,24 @@ SCANS = [
     ("brain", 230, "equispaced R=4", 8, 0.01),
     ("phantom", 12, "partial Fourier", 8, 0.02),
 ]
+# Where noise leaves few levels between the first and the last.
+NOISY = [
+    ("brain", 150, "Poisson R=4", 1, 0.03),
+    ("brain", 250, "1-D R=2", 1, 0.03),
+    ("brain", 30, "Poisson R=4", 1, 0.05),
+    ("body", 40, "Poisson R=4", 1, 0.04),
+    ("brain", 100, "1-D R=2", 1, 0.05),
+    ("brain", 120, "Poisson R=8", 8, 0.04),
+    ("brain", 210, "1-D R=4", 12, 0.04),
+    ("body", 90, "1-D R=4", 8, 0.03),
+]
 SIZE = 144
 CONVERGED = dataclasses.replace(HQS(), cg_tol=1e-6)
 
 
-def prepare():
+def prepare(scans):
     """Each scan as a problem, solved for the maps and the noise level once."""
-    for anatomy, index, mask, coils, noise in SCANS:
+    for anatomy, index, mask, coils, noise in scans:
         s = scan(anatomy, index, mask, coils, noise, size=SIZE, seed=index)
         mps = estimate_maps(s.y) if coils > 1 else s.mps
         yield sense_problem(s.y, mps), s.image
@@ -69,10 +80,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prior", default="brain")
     parser.add_argument("--strength", help="values to try")
+    parser.add_argument("--noisy", action="store_true", help="the noisy scans")
     parser.add_argument("--set", action="append", default=[], help="field=values")
     args = parser.parse_args()
     prior = spp.load_prior(args.prior)
-    problems = list(prepare())
+    problems = list(prepare(NOISY if args.noisy else SCANS))
     best, _, _ = score(problems, prior, CONVERGED, 32)
 
     def show(name, prior, solver):
