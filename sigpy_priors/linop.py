@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import sigpy as sp
 from sigpy.mri.linop import Sense
 
@@ -157,6 +158,7 @@ class SenseNormal(sp.linop.Linop):
         self.weights = xp.fft.ifftshift(full, axes=self.axes)
         self.batch = _coils_at_once(coil_batch_size, mps)
         self.comm = comm
+        self._buffer: Any = None
         super().__init__(mps.shape[1:], mps.shape[1:])
 
     def _apply(self, input):
@@ -181,13 +183,17 @@ class SenseNormal(sp.linop.Linop):
         xp = sp.get_array_module(x)
         fft = _fft_module(xp)
         inplace = {"overwrite_x": True} if fft is not xp.fft else {}
-        img = mps * x
+        # One buffer for all calls: fresh memory costs more than the product.
+        if self._buffer is None or self._buffer.shape != mps.shape:
+            self._buffer = xp.empty(mps.shape, np.result_type(mps.dtype, x.dtype))
+        img = xp.multiply(mps, x, out=self._buffer)
         if self.axes:
             img = fft.fftn(img, axes=self.axes, **inplace)
         img *= weights
         if self.axes:
             img = fft.ifftn(img, axes=self.axes, **inplace)
-        return xp.einsum("c...,c...->...", conj, img)
+        img *= conj
+        return img.sum(axis=0)
 
     def _adjoint_linop(self):
         return self

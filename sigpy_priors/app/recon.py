@@ -12,6 +12,7 @@ import sigpy as sp
 from sigpy_priors.alg import LBFGS, HalfQuadraticSplitting
 from sigpy_priors.app import solvers
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.validate import check_count, check_number
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 from sigpy_priors.prox import DenoiserReg, LogPriorReg
 from sigpy_priors.scan.noise import estimate_scale
@@ -323,17 +324,15 @@ def _checked(
 ) -> tuple[float, solvers.Solver, int | None]:
     """Every argument that is not data, before anything is computed."""
     check_kind(prior)
-    lamda = 1.0 if lamda is None else lamda
-    if not 0 < lamda < math.inf:
-        raise ValueError(f"lamda must be > 0 and finite, got {lamda}.")
+    lamda = 1.0 if lamda is None else check_number("lamda", lamda, strict=True)
     if not _LAMDA_RANGE[0] <= lamda <= _LAMDA_RANGE[1]:
         warnings.warn(
             f"lamda={lamda:g}: 1 is the statistically right strength of the prior, and "
             f"this is {lamda:g} times that; a wavelet's lamda is another quantity.",
             stacklevel=3,
         )
-    if max_iter is not None and (max_iter < 1 or max_iter != int(max_iter)):
-        raise ValueError(f"max_iter must be a whole number >= 1, got {max_iter}.")
+    if max_iter is not None:
+        max_iter = check_count("max_iter", max_iter)
     if unknown := sorted(set(kwargs) - set(_SIGPY)):
         raise ValueError(
             f"{', '.join(unknown)}: not an argument that takes effect here; known "

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from sigpy_priors.backend import arrays, memory
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.validate import check_choice, check_count, check_number
 from sigpy_priors.posterior import statistics
 from sigpy_priors.posterior.draws import Draws
 from sigpy_priors.posterior.samplers import METHODS, Denoiser, Noise
@@ -31,6 +32,7 @@ _SIGMA_MAX_PRIOR = 50.0
 # Lowest level, relative to that of the data. There samples differ from
 # posterior ones by less than a hundredth of their standard deviation.
 _SIGMA_MIN = 0.2
+_SIGMA_MOST = 1e6  # the squares of far larger ones are lost in single precision
 _SIGMA_FLOOR = 1e-4
 
 
@@ -386,11 +388,18 @@ def _check(prior: Any, num_samples: int, kwargs: dict) -> None:
     counts = {"num_samples": num_samples}
     counts |= {k: kwargs.get(k) for k in ("steps", "chunk_size")}
     for name, v in counts.items():
-        if v is not None and (v < 1 or v != int(v)):
-            raise ValueError(f"{name} must be a whole number >= 1, got {v}.")
-    method = kwargs.get("method", "mmps")
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+        if v is not None or name == "num_samples":
+            check_count(name, v)
+    for name in ("sigma_max", "sigma_min", "scale"):
+        if kwargs.get(name) is not None:
+            check_number(name, kwargs[name], strict=True)
+    if (kwargs.get("sigma_max") or 0) > _SIGMA_MOST:
+        raise ValueError(
+            f"sigma_max must be at most {_SIGMA_MOST:g} times the image's scale, got "
+            f"{kwargs['sigma_max']:g}."
+        )
+    check_count("seed", kwargs.get("seed", 0), low=0, high=2**63)
+    method = check_choice("method", kwargs.get("method", "mmps"), METHODS)
     of_app = inspect.signature(PosteriorSampling._assemble).parameters
     of_method = METHODS[method].options
     if unknown := sorted(set(kwargs) - set(of_app) - set(of_method)):

@@ -219,7 +219,8 @@ def check_coord(coord: Array, y_shape: tuple, mps_shape: tuple) -> Array:
     expected = mps_shape[:1] + coord.shape[:-1]
     if y_shape != expected:
         raise ValueError(
-            f"y must have shape (coils, samples...) = {expected}, got {y_shape}."
+            f"y must have shape (coils, samples...) = {expected} of coord and mps, got "
+            f"{y_shape}."
         )
     reach = abs(coord).reshape(-1, len(size)).max(axis=0)
     check_units(coord, size)

@@ -8,7 +8,8 @@ import sigpy as sp
 from sigpy.mri.app import EspiritCalib, JsenseRecon
 
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.scan.checks import check_cartesian, check_coord
+from sigpy_priors.backend.validate import check_count
+from sigpy_priors.scan.checks import check_array, check_cartesian, check_coord
 from sigpy_priors.scan.noise import sampling_mask
 from sigpy_priors.scan.trajectory import image_shape
 
@@ -47,12 +48,16 @@ def estimate_maps(
         ValueError: if too little of the centre is sampled for ESPIRiT, or k-space,
             coordinates and shape are not what they should be.
     """
+    check_array("y", y)
+    calib_width = check_count("calib_width", calib_width)
     device = sp.Device(device)
     if coord is None:
         check_cartesian(y)
         shape = tuple(y.shape[1:])
     else:
-        shape = tuple(image_shape(coord) if shape is None else shape)
+        shape = tuple(
+            image_shape(check_array("coord", coord, "fiu")) if shape is None else shape
+        )
         coord = check_coord(coord, y.shape, (len(y), *shape))
     if len(y) == 1:
         with device:
@@ -70,9 +75,15 @@ def estimate_maps(
             f"the centre of k-space is fully sampled over {width} x {width} only, "
             f"expected at least {2 * _KERNEL_WIDTH} to estimate coil maps; give maps."
         )
-    return EspiritCalib(
+    mps = EspiritCalib(
         y, width, kernel_width=_KERNEL_WIDTH, device=device, show_pbar=False
     ).run()
+    if not device.xp.isfinite(mps).all():
+        raise ValueError(
+            "y: no coil maps can be estimated from it, the calibration region has the "
+            "rank of noise or none; give maps."
+        )
+    return mps
 
 
 def _calibration_width(y, limit):

@@ -112,6 +112,23 @@ def estimate_noise(
     Raises:
         ValueError: if nothing is sampled.
     """
+    if getattr(y, "ndim", 0) < 2 or y.dtype.kind not in "fc":
+        got = getattr(y, "shape", type(y).__name__)
+        raise ValueError(f"y: expected k-space (coils, ...), complex, got {got}.")
+    for name, v, kinds in (("weights", weights, "biuf"), ("coord", coord, "iuf")):
+        if v is not None and (not hasattr(v, "dtype") or v.dtype.kind not in kinds):
+            raise ValueError(f"{name}: expected an array of real numbers, got {v!r}.")
+    if coord is not None and coord.shape[:-1] != y.shape[1:]:
+        raise ValueError(
+            f"coord: expected shape {y.shape[1:]} + (ndim,), got {coord.shape}."
+        )
+    if weights is not None and any(
+        n not in (1, m) for n, m in zip(weights.shape[::-1], y.shape[::-1])
+    ):
+        raise ValueError(
+            f"weights: expected a shape that broadcasts to y's {y.shape}, got "
+            f"{weights.shape}."
+        )
     device = sp.get_device(y)
     with device:
         xp = device.xp
@@ -235,6 +252,11 @@ def estimate_scale(x: Array) -> float:
     Raises:
         ValueError: if the image is zero almost everywhere.
     """
+    if not hasattr(x, "dtype") or x.dtype.kind not in "biufc" or not x.size:
+        got = getattr(x, "shape", type(x).__name__)
+        raise ValueError(
+            f"x: expected an image of numbers that is not empty, got {got}."
+        )
     xp = sp.get_array_module(x)
     scale = float(xp.percentile(xp.abs(x), 99.8))
     if not (0 < scale < math.inf):

@@ -15,6 +15,7 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.validate import check_number
 from sigpy_priors.scan.solve import conjugate_gradient
 
 __all__ = ["Problem", "check_noise_std"]
@@ -29,10 +30,16 @@ _UNSEEN = 1e-3
 _PROBES = 3
 
 
+_MOST_NOISE = 1e150  # whose square is finite
+
+
 def check_noise_std(noise_std: float) -> None:
     """Raise a ValueError for a noise level that is negative or not finite."""
-    if not 0 <= noise_std < math.inf:
-        raise ValueError(f"noise_std must be >= 0 and finite, got {noise_std}.")
+    if check_number("noise_std", noise_std) > _MOST_NOISE:
+        raise ValueError(
+            f"noise_std must be at most {_MOST_NOISE:g}, got {noise_std:g}; it is in "
+            f"the units of y."
+        )
 
 
 class Problem:

@@ -18,7 +18,7 @@ pytest.importorskip("nibabel")
 pytest.importorskip("pydicom")
 
 HERE = Path(__file__).parent
-COUNT = 8
+COUNT = 3
 
 
 @pytest.fixture(scope="module")
