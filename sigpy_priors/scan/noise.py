@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "estimate_noise",
     "estimate_scale",
+    "is_low",
     "noisy_coils",
     "residual",
     "residual_noise",
@@ -45,6 +46,10 @@ _NOT_SAMPLED = 1e-6
 # The fit: weakly regularised, relative to the squared gain, and its steps.
 _RHO = 1e-3
 _STEPS = 12
+# Where the noise is below this part of the image's scale, what a coarse fit leaves of
+# the image is more: a finer one tells.
+_LOW = 0.008
+_FINER = 10, 4  # less regularisation, more steps
 _STEPS_SLOW = 24  # of trajectories, whose dense centre slows the fit
 # A coil stands out if its noise has this many times the power of the others', and
 # is brought down until it has no more than this.
@@ -164,7 +169,10 @@ def _edge_power(power: Array, coils: int, radius: Array) -> float:
 
 
 def residual(
-    problem: Problem, weights: Array | None = None, cartesian: bool = True
+    problem: Problem,
+    weights: Array | None = None,
+    cartesian: bool = True,
+    finer: bool = False,
 ) -> tuple[Array, Array]:
     """What a fit leaves of the data, and of white noise in their place.
 
@@ -172,6 +180,7 @@ def residual(
         problem (Problem): operator and data.
         weights (array or None): zero where there are no data.
         cartesian (bool): whether the samples are on a grid.
+        finer (bool): fit closer, for low noise.
 
     Returns:
         tuple: two arrays like the data.
@@ -181,16 +190,24 @@ def residual(
     z = xp.asarray(z[0] + 1j * z[1]).astype(problem.y.dtype) * math.sqrt(0.5)
     if weights is not None:
         z = z * (weights > 0)
-    rho = _RHO * problem.gain**2
+    less, more = _FINER if finer else (1, 1)
+    rho = _RHO / less * problem.gain**2
+    steps = more * (_STEPS if cartesian else _STEPS_SLOW)
     # At one scale, so that float32 serves both.
     size = float(xp.abs(problem.AHy).max()) or 1.0
     b = xp.stack([problem.AHy / size, problem.adjoint(z)])
-    x = problem.solve(rho, b, None, _STEPS if cartesian else _STEPS_SLOW, 0.0)
+    x = problem.solve(rho, b, None, steps, 0.0)
     return problem.y - problem.forward(x[0]) * size, z - problem.forward(x[1])
 
 
 def _power(xp: Any, a: Array) -> float:
     return float(xp.linalg.norm(a.reshape(-1).astype(np.complex128)) ** 2)
+
+
+def is_low(problem: Problem, level: float) -> bool:
+    """Whether a noise level is so low that only a finer fit tells it."""
+    scale = estimate_scale(problem.first_image())
+    return level < _LOW * problem.gain * scale
 
 
 def residual_noise(problem: Problem, parts: tuple | None = None) -> tuple[float, float]:

@@ -89,6 +89,7 @@ class Problem:
         self.shape = tuple(A.ishape)
         self.comm = comm
         self.normals = 0.0
+        self._first: Any = None
         self._normal = normal or A.N
         self._gain, self._support = gain, support
         self.AHy = A.H(y)
@@ -185,8 +186,10 @@ class Problem:
 
     def first_image(self) -> Array:
         """Mildly regularised least squares, for the start and the scale."""
-        rho = _FIRST_RHO * self.gain**2 or 1.0
-        return self.solve(rho, self.AHy, None, _FIRST_ITER, 0.0)
+        if self._first is None:
+            rho = _FIRST_RHO * self.gain**2 or 1.0
+            self._first = self.solve(rho, self.AHy, None, _FIRST_ITER, 0.0)
+        return self._first.copy()
 
     def draw(self, z: Array, r: float, noise: Callable, max_iter: int = 50) -> Array:
         r"""Draw from :math:`N(x; z, r^2) CN(y; A x, \sigma_y^2)` exactly.
@@ -272,6 +275,7 @@ class Problem:
             shape=self.shape,
             comm=self.comm,
             normals=0.0,
+            _first=None,
             _normal=self._normal * (1 / gain**2),
             _gain=self.gain / gain,
             _support=self._support,

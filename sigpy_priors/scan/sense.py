@@ -23,6 +23,7 @@ from sigpy_priors.scan import coils
 from sigpy_priors.scan.checks import check_data, check_weights
 from sigpy_priors.scan.noise import (
     estimate_noise,
+    is_low,
     noisy_coils,
     residual,
     residual_noise,
@@ -150,6 +151,11 @@ def _settled(
     for _ in range(_PASSES):
         parts = residual(problem, weights, coord is None)
         level, share = residual_noise(problem, parts)
+        if share >= _SHARE and is_low(problem, level):
+            finer = residual_noise(
+                problem, residual(problem, weights, coord is None, True)
+            )
+            level = min(level, finer[0]) if finer[1] >= _SHARE else level
         better = noisy_coils(parts, factors) if weigh else None
         if better is None:
             break

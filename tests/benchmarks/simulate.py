@@ -53,7 +53,10 @@ def coil_maps(coils, size, seed=0):
 
 
 def poisson(n, accel, seed=0):
-    return np.abs(mr.poisson((n, n), accel, calib=(24, 24), seed=seed)).astype("f4")
+    calib = (min(24, n // 6),) * 2
+    return np.abs(mr.poisson((n, n), accel, calib=calib, seed=seed, tol=0.2)).astype(
+        "f4"
+    )
 
 
 def equispaced(n, accel, center=20):
@@ -92,7 +95,6 @@ def spiral(n, interleaves, turns=12):
 # Every kind of mask, as a function of the size of the image.
 MASKS = {
     "full": lambda n: np.ones((n, n), np.float32),
-    "Poisson R=2": lambda n: poisson(n, 2),
     "Poisson R=4": lambda n: poisson(n, 4),
     "Poisson R=8": lambda n: poisson(n, 8),
     "Poisson R=12": lambda n: poisson(n, 12),
