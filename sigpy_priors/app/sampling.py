@@ -353,23 +353,8 @@ class PosteriorSampling(sp.app.App):
         return statistics.hallucination_map(self.samples, image, level, part)
 
     def diagnostics(self, chains: int = 2) -> dict:
-        """Split R-hat and effective sample size of the magnitude.
-
-        Samples are drawn independently, so that these tell trouble, not
-        length: R-hat is near 1, up to the scatter of few samples.
-
-        Args:
-            chains (int): groups that the samples are divided into.
-
-        Returns:
-            dict: "rhat" and "ess", arrays (H, W).
-        """
-        x = np.abs(sp.to_device(self.samples, sp.cpu_device))
-        x = x[: len(x) // chains * chains].reshape((chains, -1) + x.shape[1:])
-        return {
-            "rhat": statistics.split_rhat(x),
-            "ess": statistics.effective_sample_size(x),
-        }
+        """Do the samples agree: :func:`statistics.diagnostics`."""
+        return statistics.diagnostics(self.samples, chains)
 
     @property
     def evaluations(self) -> float:

@@ -21,6 +21,7 @@ __all__ = [
     "interval",
     "hallucination_map",
     "split_rhat",
+    "diagnostics",
     "effective_sample_size",
     "check_finite",
 ]
@@ -246,3 +247,21 @@ def effective_sample_size(chains: Array) -> Array:
         total += np.where(open_, 2 * pair, 0)
     size = np.where(pooled > 0, np.minimum(m * n / total, m * n), m * n)
     return _where_finite(halves, size)
+
+
+def diagnostics(samples: Array, chains: int = 2) -> dict[str, Array]:
+    """Split R-hat and effective sample size of the magnitude.
+
+    Samples that were drawn independently are told trouble by these, not length:
+    R-hat is near 1, up to the scatter of few samples.
+
+    Args:
+        samples (array): (S, H, W).
+        chains (int): groups that the samples are divided into.
+
+    Returns:
+        dict: "rhat" and "ess", arrays (H, W).
+    """
+    x = np.abs(sp.to_device(samples, sp.cpu_device))
+    x = x[: len(x) // chains * chains].reshape((chains, -1) + x.shape[1:])
+    return {"rhat": split_rhat(x), "ess": effective_sample_size(x)}
