@@ -187,3 +187,9 @@ def test_no_two_modules_of_one_name_in_a_package_tree():
     names = [f.stem for f in FILES if "frameworks" not in f.parts]
     twice = {n for n in names if names.count(n) > 1} - same
     assert not twice, sorted(twice)
+
+
+def test_modules_of_tests_have_names_of_their_own():
+    """Pytest imports them without their folder."""
+    names = [f.name for f in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))

@@ -22,7 +22,7 @@ import torch
 from sigpy_priors.onnx.adapter import build_foreign
 from sigpy_priors.priors.module import ChannelDenoiser, add_noise
 
-__all__ = ["FIELDS", "Hypothesis", "Found", "probe"]
+__all__ = ["FIELDS", "Hypothesis", "Findings", "probe"]
 
 FIELDS = ("channels", "layout", "parametrization", "schedule", "sigma", "scale")
 LEVELS = (0.05, 0.15, 0.4)  # of complex noise, image scale 1
@@ -55,7 +55,7 @@ class Hypothesis(NamedTuple):
         return "diffusion", {"output": name, "schedule": self.schedule}
 
 
-class Found(NamedTuple):
+class Findings(NamedTuple):
     """What the probe found.
 
     Attributes:
@@ -100,7 +100,7 @@ def _text(value):
     return ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
 
 
-class _Remember:
+class _Memo:
     """The file, called once for each input: many hypotheses share them."""
 
     def __init__(self, module: Any) -> None:
@@ -222,7 +222,7 @@ def probe(module: Any, inputs: Any, told: Mapping | None = None) -> Any:
         told (mapping or None): field of :data:`FIELDS` to value: not doubted.
 
     Returns:
-        Found: hypothesis, gains, stride and noise levels.
+        Findings: hypothesis, gains, stride and noise levels.
 
     Raises:
         ValueError: if no hypothesis fits or denoises.
@@ -231,7 +231,7 @@ def probe(module: Any, inputs: Any, told: Mapping | None = None) -> Any:
     unknown = set(told) - set(FIELDS)
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: expected some of {', '.join(FIELDS)}.")
-    remembered = _Remember(module)
+    remembered = _Memo(module)
     clean = _images(CROP)
     hypotheses = list(dict.fromkeys(_hashable(h) for h in _candidates(
         module, inputs, {k: _frozen(v) for k, v in told.items()})))  # fmt: skip
@@ -270,7 +270,7 @@ def probe(module: Any, inputs: Any, told: Mapping | None = None) -> Any:
     best = best._replace(schedule=_thawed(best.schedule))
     stride = _stride(module, inputs, best)
     model = _build(module, inputs, best, stride)
-    return Found(best, gains[_hashable(best)], rivals, stride, _range(model, clean))
+    return Findings(best, gains[_hashable(best)], rivals, stride, _range(model, clean))
 
 
 def _line(h):

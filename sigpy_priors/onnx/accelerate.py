@@ -20,7 +20,7 @@ from torch import nn
 
 from sigpy_priors.onnx.engine.runtime import is_plain, open_session, providers
 
-__all__ = ["Fast", "accelerate"]
+__all__ = ["RuntimeDenoiser", "accelerate"]
 
 # Of the cached files: raise it when an export computes something else than before.
 GRAPH_FORMAT = 2
@@ -77,7 +77,7 @@ def accelerate(prior: Any, model: Any) -> nn.Module:
     if not _worthwhile(prior):
         return model
     try:
-        return Fast(model, _cached(prior))
+        return RuntimeDenoiser(model, _cached(prior))
     except Exception as e:
         print(
             f"sigpy-priors: {prior!r} runs in torch, onnxruntime cannot ({e})",
@@ -86,7 +86,7 @@ def accelerate(prior: Any, model: Any) -> nn.Module:
         return model
 
 
-class Fast(nn.Module):
+class RuntimeDenoiser(nn.Module):
     """A denoiser in torch and in onnxruntime, whichever may be used.
 
     Args:

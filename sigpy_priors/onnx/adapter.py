@@ -1,8 +1,8 @@
 """Between the conventions of a network in an ONNX file and those of a prior.
 
-From the inside out: :class:`Call` is the network as :mod:`models.precond` knows
+From the inside out: :class:`ForeignNetwork` is the network as :mod:`models.precond` knows
 networks, ``net(z, c)`` of images (B, C, H, W) and a noise variable (B,); a
-preconditioning makes it a denoiser; :class:`Foreign` goes from the two channels
+preconditioning makes it a denoiser; :class:`ForeignDenoiser` goes from the two channels
 and the noise per channel of :class:`sigpy_priors.priors.network.NetworkPrior` to the
 channels, noise level and scale of that denoiser.
 """
@@ -23,8 +23,8 @@ __all__ = [
     "CHANNELS",
     "LAYOUTS",
     "SIGMAS",
-    "Call",
-    "Foreign",
+    "ForeignNetwork",
+    "ForeignDenoiser",
     "build_foreign",
     "parse_scale",
 ]
@@ -36,7 +36,7 @@ MOST_STRIDE = 1024  # no network halves its images more than ten times
 OVERLAP = 32  # pixels by which tiles overlap
 
 
-class Call(nn.Module):
+class ForeignNetwork(nn.Module):
     """``net(z, c)`` by an ONNX file.
 
     Args:
@@ -167,7 +167,7 @@ def _starts(total, n):
     return [round(i * (total - n) / (count - 1)) for i in range(count)]
 
 
-class Foreign(nn.Module):
+class ForeignDenoiser(nn.Module):
     r"""A denoiser in somebody's conventions as one in ours.
 
     Args:
@@ -249,7 +249,7 @@ def build_foreign(
         precond_options (mapping): its options.
 
     Returns:
-        Foreign: model for :class:`sigpy_priors.priors.network.NetworkPrior`.
+        ForeignDenoiser: model for :class:`sigpy_priors.priors.network.NetworkPrior`.
 
     Raises:
         ValueError: for values that are not known, or do not fit the file.
@@ -291,7 +291,7 @@ def build_foreign(
             f"inputs: expected the names of the image and, if any, the noise level, "
             f"got {names}; the file has {', '.join(module.inputs)}."
         )
-    call = Call(
+    call = ForeignNetwork(
         module,
         names[0],
         names[1] if len(names) == 2 else None,
@@ -299,7 +299,7 @@ def build_foreign(
         options["channels"] == "complex",
         options["output"],
     )
-    return Foreign(
+    return ForeignDenoiser(
         build_precond(call, precond, precond_options),
         options["channels"],
         options["sigma"],

@@ -95,14 +95,17 @@ def _write_model(prior, module, args, free, inputs, outputs, what):
     do without it: where it fails, or its graph does not hold, symbols are used.
     """
     from sigpy_priors.onnx.gradient import add_gradient
-    from sigpy_priors.onnx.log_prob import Plain
+    from sigpy_priors.onnx.log_prob import StableFormulas
     from sigpy_priors.onnx.optional import quiet
 
     for way in (_by_running, _by_symbols):
         try:
             with (
-                quiet("torch.onnx"), warnings.catch_warnings(), torch.no_grad(), Plain()
-            ):  # fmt: skip
+                quiet("torch.onnx"),
+                warnings.catch_warnings(),
+                torch.no_grad(),
+                StableFormulas(),
+            ):
                 warnings.simplefilter("ignore")
                 model = way(module.eval(), args, free, inputs, outputs[:1])
             if len(outputs) > 1:

@@ -11,10 +11,10 @@ from torch.overrides import TorchFunctionMode
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.density import ChannelDensity
 
-__all__ = ["OnnxDensity", "Plain"]
+__all__ = ["OnnxDensity", "StableFormulas"]
 
 
-class Plain(TorchFunctionMode):
+class StableFormulas(TorchFunctionMode):
     """For the time of a ``with``, formulas that keep their digits in place of
     functions that ONNX has not, or that torch writes as others that do not."""
 

@@ -172,8 +172,8 @@ def test_cpu_backend(tiny_prior_file, tmp_path, monkeypatch, rng, capsys):
     fast = spp.load_prior(tiny_prior_file)
     close(fast.denoise(x, 0.1), expected)
     assert "preparing tiny for onnxruntime, once" in capsys.readouterr().err
-    assert isinstance(fast.to("cpu", torch.float32), backend.Fast)
-    assert not isinstance(slow.to("cpu", torch.float32), backend.Fast)
+    assert isinstance(fast.to("cpu", torch.float32), backend.RuntimeDenoiser)
+    assert not isinstance(slow.to("cpu", torch.float32), backend.RuntimeDenoiser)
     assert len(fast.to("cpu", torch.float32)._sessions) == 1
     (file,) = (tmp_path / "onnx").glob("*.onnx")
     again = spp.load_prior(tiny_prior_file)
