@@ -141,10 +141,12 @@ def convert(
     if not Path(model).exists() and not Path(f"{model}.meta").exists():
         if builder is not None or ":" not in model:
             raise ConversionError(f"{model}: no such file.")
-        model, builder = None, model
-    source = Path(model).name if model else builder
+        weights, builder = None, model
+    else:
+        weights = model
+    source = Path(weights).name if weights else builder
     job = {
-        "model": model and os.path.abspath(model),
+        "model": weights and os.path.abspath(weights),
         "builder": builder,
         "builder_options": dict(builder_options or {}),
         "spec": spec.split() if isinstance(spec, str) else spec and list(spec),

@@ -131,7 +131,9 @@ def _images(size):
     start = [max(n - m, 0) // 2 for n, m in zip(image.shape, size)]
     image = image[start[0] : start[0] + size[0], start[1] : start[1] + size[1]]
     both = np.stack([image, np.abs(image)])
-    return torch.from_numpy(np.stack([both.real, both.imag], 1).astype(np.float32))
+    return torch.from_numpy(
+        np.stack([np.real(both), np.imag(both)], 1).astype(np.float32)
+    )
 
 
 def _gains(model, clean, levels):
@@ -249,7 +251,7 @@ def probe(module: Any, inputs: Any, told: Mapping | None = None) -> Any:
             h: g for h, g in gains.items() if getattr(h, field) != getattr(best, field)
         }
         if others:
-            other = max(others, key=others.get)
+            other = max(others, key=lambda h, gains=others: gains[h])
             rivals[field] = (getattr(other, field), others[other])
     if told:
         # What would be found if nothing was told?

@@ -128,7 +128,7 @@ class Stream(nn.Module):
         features = {}
         return self._level(0, x, side, at, features), features
 
-    def _level(self, k, h, side, at, features):
+    def _level(self: Any, k, h, side, at, features):
         for n, block in enumerate(self.down[k]):
             place = ("down", k, n)
             h = features[place] = block(h, side and side[place], at)

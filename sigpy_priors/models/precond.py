@@ -62,7 +62,7 @@ class Precond(nn.Module):
         self.net = net
         self.stride = getattr(net, "stride", 1)
 
-    def coefficients(self, sigma: Any) -> None:
+    def coefficients(self, sigma: Any) -> Any:
         """Return c_skip, c_out, c_in, c_noise, each of shape (B,)."""
         raise NotImplementedError
 
@@ -136,6 +136,9 @@ class Diffusion(Precond):
             (:func:`sigpy_priors.models.schedules.make_schedule`).
     """
 
+    log_sigma: Any
+    times: Any
+
     def __init__(
         self,
         net: nn.Module,
@@ -148,16 +151,16 @@ class Diffusion(Precond):
                 f"output must be one of {', '.join(OUTPUTS)}, got {output!r}."
             )
         self.output = output
-        schedule = make_schedule(schedule)
-        if output == "v" and not schedule.preserving:
+        made = make_schedule(schedule)
+        if output == "v" and not made.preserving:
             raise ValueError(
                 "output 'v' is defined for variance-preserving schedules only, such "
                 "as 'linear' or 'cosine'."
             )
-        self.preserving = schedule.preserving
-        self.condition = schedule.condition
+        self.preserving = made.preserving
+        self.condition = made.condition
         for name in ("log_sigma", "times"):
-            table = getattr(schedule, name)
+            table = getattr(made, name)
             table = None if table is None else torch.tensor(table).float()
             self.register_buffer(name, table, persistent=False)
 

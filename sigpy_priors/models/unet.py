@@ -55,6 +55,9 @@ class SmoothPhase(nn.Module):
         self.register_buffer("along_w", kernel[:, :, None].clone(), persistent=False)
         self.reach = reach
 
+    along_h: torch.Tensor
+    along_w: torch.Tensor
+
     def forward(self, x: Any) -> Any:
         """Of images (B, 2, H, W), cosine and sine, (B, 1, H, W) each."""
         # In half precision the phase of weak signal would be far off.
@@ -63,6 +66,10 @@ class SmoothPhase(nn.Module):
             x = F.conv2d(x, self.along_w, padding=(0, self.reach))
         size = (x.square().sum(dim=1, keepdim=True) + self.floor**2).sqrt()
         return (x / size).chunk(2, dim=1)
+
+
+def _zero(parameter: Any) -> None:
+    nn.init.zeros_(parameter)
 
 
 def _rotate(x, cos, sin):
@@ -81,7 +88,7 @@ class Block(nn.Module):
         self.film = nn.Linear(emb_channels, 2 * channels)
         # A new block is the identity, so that depth costs no stability.
         nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        _zero(self.conv2.bias)
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
@@ -156,7 +163,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(in_channels * patch**2, channels[0], 3, padding=1)
         self.tail = nn.Conv2d(channels[0], out_channels * patch**2, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        _zero(self.tail.bias)
 
         def level(width, depth):
             return nn.ModuleList(Block(width, emb_channels) for _ in range(depth))
@@ -177,7 +184,7 @@ class UNet(nn.Module):
         cos, sin = self.phase(x)
         return _rotate(self._network(_rotate(x, cos, -sin), c_noise), cos, sin)
 
-    def _network(self, x, c_noise):
+    def _network(self: Any, x, c_noise):
         emb = self.embed(c_noise)
         h = self.head(F.pixel_unshuffle(x, self.patch))
         skips = []

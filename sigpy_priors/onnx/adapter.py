@@ -55,7 +55,7 @@ class ForeignNetwork(nn.Module):
         self,
         module: Any,
         image: str,
-        noise: str,
+        noise: str | None,
         layout: str,
         complex_axis: bool = False,
         output: str | None = None,
@@ -88,6 +88,7 @@ class ForeignNetwork(nn.Module):
 
     def _tiles(self, z, c):
         """Pad to the fixed size, or cut into overlapping tiles of it."""
+        assert self.size is not None
         h, w = self.size
         pad = max(h - z.shape[-2], 0), max(w - z.shape[-1], 0)
         full = z.shape[-2:]
@@ -256,7 +257,7 @@ def build_foreign(
     """
     from sigpy_priors.models import build_precond
 
-    options = {
+    settings: dict[str, Any] = {
         "channels": "re,im",
         "layout": "NCHW",
         "sigma": "complex",
@@ -266,23 +267,23 @@ def build_foreign(
         **options,
     }
     for key, known in (("channels", CHANNELS), ("layout", LAYOUTS), ("sigma", SIGMAS)):
-        if options[key] not in known:
+        if settings[key] not in known:
             raise ValueError(
-                f"{key} must be one of {' | '.join(known)}, got {options[key]!r}."
+                f"{key} must be one of {' | '.join(known)}, got {settings[key]!r}."
             )
-    names = options["inputs"]
+    names = settings["inputs"]
     if not isinstance(names, (list, tuple)):
         raise ValueError(f"inputs: expected a list of names, got {names!r}.")
     names = list(names)
-    stride = options["stride"]
+    stride = settings["stride"]
     if not isinstance(stride, int) or not 1 <= stride <= MOST_STRIDE:
         raise ValueError(
             f"stride must be a whole number from 1 to {MOST_STRIDE}, got {stride!r}."
         )
-    if options["output"] not in (None, *module.outputs):
+    if settings["output"] not in (None, *module.outputs):
         raise ValueError(
             f"output must be one of {', '.join(module.outputs)}, got "
-            f"{options['output']!r}."
+            f"{settings['output']!r}."
         )
     missing = [n for n in names if n is not None and n not in module.inputs]
     left = [n for n in module.inputs if n not in names]
@@ -295,14 +296,14 @@ def build_foreign(
         module,
         names[0],
         names[1] if len(names) == 2 else None,
-        options["layout"],
-        options["channels"] == "complex",
-        options["output"],
+        settings["layout"],
+        settings["channels"] == "complex",
+        settings["output"],
     )
     return ForeignDenoiser(
         build_precond(call, precond, precond_options),
-        options["channels"],
-        options["sigma"],
-        parse_scale(options["scale"]),
-        options["stride"],
+        settings["channels"],
+        settings["sigma"],
+        parse_scale(settings["scale"]),
+        settings["stride"],
     )

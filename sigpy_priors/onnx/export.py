@@ -20,7 +20,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -65,7 +65,8 @@ def _by_running(module, args, free, inputs, outputs):
     import onnx
 
     file = io.BytesIO()
-    torch.onnx.export(
+    write: Any = torch.onnx.export  # typed without the files that it takes
+    write(
         module, args, file, dynamo=False, input_names=inputs, output_names=outputs,
         dynamic_axes=dict(zip(inputs, free)) | dict.fromkeys(outputs, free[0]),
         opset_version=OPSET,
@@ -80,7 +81,8 @@ def _by_symbols(module, args, free, inputs, outputs):
     require("onnxscript")
     dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
     program = torch.export.export(module, args, dynamic_shapes=dynamic)
-    model = torch.onnx.export(
+    write: Any = torch.onnx.export
+    model = write(
         program, args, dynamo=True, input_names=inputs, output_names=outputs,
         opset_version=OPSET, verbose=False,
     ).model_proto  # fmt: skip
@@ -232,7 +234,8 @@ def export_onnx(
         from sigpy_priors.onnx.quantize import loss, to_half, to_int8
 
         smaller = (to_half if half else to_int8)(model)
-        lost = loss(model, smaller, prior.sigma_range)
+        denoiser: Any = prior
+        lost = loss(model, smaller, denoiser.sigma_range)
         what = "half precision" if half else "int8 kernels"
         if not max(lost.values()) < MAX_LOSS:
             table = ", ".join(f"{v:.2f} at {s:g}" for s, v in lost.items())

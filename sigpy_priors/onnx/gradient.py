@@ -77,6 +77,10 @@ def _get(node, name, default=None):
     return found[0] if found else default
 
 
+def _value(node: Any) -> Any:
+    return _get(node, "value")
+
+
 class _Builder:
     """A graph that grows, and what is known of its values."""
 
@@ -86,7 +90,7 @@ class _Builder:
         self.constants = {
             t.name: numpy_helper.to_array(t) for t in self.graph.initializer
         } | {
-            n.output[0]: numpy_helper.to_array(_get(n, "value"))
+            n.output[0]: numpy_helper.to_array(_value(n))
             for n in self.graph.node
             if n.op_type == "Constant"
         }
@@ -102,9 +106,9 @@ class _Builder:
 
     def op(self, kind: Any, *inputs: Any, **attributes: Any) -> Any:
         """Add a node of one output and return that; numbers become constants."""
-        inputs = [i if isinstance(i, str) else self.constant(i) for i in inputs]
+        named = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         made = self.name(kind)
-        self.node(kind, inputs, [made], **attributes)
+        self.node(kind, named, [made], **attributes)
         return made
 
     def constant(self, value: Any) -> Any:

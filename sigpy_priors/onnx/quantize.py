@@ -33,7 +33,7 @@ def noisy_example(sigma: float, seed: int = 0, size: int | None = None) -> tuple
         start = [(n - size) // 2 for n in clean.shape]
         clean = clean[start[0] : start[0] + size, start[1] : start[1] + size]
     noise = np.random.default_rng(seed).standard_normal((1, 2, *clean.shape))
-    channels = torch.from_numpy(np.stack([clean.real, clean.imag])[None])
+    channels = torch.from_numpy(np.stack([np.real(clean), np.imag(clean)])[None])
     noisy = add_noise(channels, torch.from_numpy(noise), sigma)
     return noisy.float().numpy(), channels.float().numpy()
 

@@ -185,10 +185,10 @@ class DenoiserPrior(Prior):
             array: like ``x``; half the real gradient over (re, im).
         """
         denoised = self.denoise(x, sigma)
-        sigma = sigma if hasattr(sigma, "dtype") else np.asarray(sigma)
-        if not bool((sigma > _LEAST).all()):
-            raise ValueError(f"{self!r}: sigma must be > 0 for a score, got {sigma}.")
-        return (denoised - x) / (sigma**2 if sigma.ndim else float(sigma) ** 2)
+        s: Any = sigma if hasattr(sigma, "dtype") else np.asarray(sigma)
+        if not bool((s > _LEAST).all()):
+            raise ValueError(f"{self!r}: sigma must be > 0 for a score, got {s}.")
+        return (denoised - x) / (s**2 if s.ndim else float(s) ** 2)
 
 
 class DensityPrior(Prior):

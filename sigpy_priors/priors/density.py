@@ -60,7 +60,7 @@ class ChannelDensity(TorchModel, DensityPrior):
 
         with torch.enable_grad():
             channels = channels.requires_grad_(True)
-            value = self._nats(channels)
+            value: Any = self._nats(channels)
             (grad,) = torch.autograd.grad(value.sum(), channels)
         return value.detach(), grad
 
@@ -87,7 +87,7 @@ class ChannelDensity(TorchModel, DensityPrior):
             with torch.set_grad_enabled(z.requires_grad):
                 channels = arrays.to_channels(self._flat(z))
                 if z.requires_grad:  # which keeps all of the batch anyhow
-                    value = self._nats(channels)
+                    value: Any = self._nats(channels)
                 else:
                     value = torch.cat(self._chunks(self._nats, channels))
             self._check_result(z, value)
@@ -165,7 +165,7 @@ class NetworkDensity(ChannelDensity):
         card (PriorCard or None): what it was trained on.
     """
 
-    def __init__(self, model: nn.Module, card: PriorCard | None = None) -> None:
+    def __init__(self, model: Any, card: PriorCard | None = None) -> None:
         super().__init__(model, model.channels, card)
         self.model = model
 
@@ -200,7 +200,7 @@ class NetworkDensity(ChannelDensity):
                 f"expected a shape (H, W), n >= 1 and a seed, all whole numbers, got "
                 f"{shape}, {n} and {seed}."
             )
-        mixture = self.model.mixture
+        mixture: Any = self.model.mixture
         generator = torch.Generator().manual_seed(seed)
         size = (n, height, width, mixture.components + mixture.channels)
         # The ends of (0, 1) would be drawn at infinity.

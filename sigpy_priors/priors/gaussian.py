@@ -216,7 +216,7 @@ class GaussianMixturePrior(DenoiserPrior, DensityPrior):
             array: like ``x``.
         """
         z, s, _ = self._flat(x, sigma)
-        out = self._average(z, s, _Component.grad_log_prob)
+        out: Any = self._average(z, s, _Component.grad_log_prob)
         return arrays.from_torch(out.reshape(x.shape), x)
 
     def _flat(self, x, sigma):

@@ -61,8 +61,8 @@ def add_noise(
     Returns:
         Tensor: like ``x``.
     """
-    sigma = channel_sigma(torch.as_tensor(sigma, dtype=x.dtype, device=x.device))
-    return x + sigma.reshape((-1, 1, 1, 1)) * noise
+    level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+    return x + channel_sigma(level).reshape((-1, 1, 1, 1)) * noise
 
 
 def density_channels(channels: torch.Tensor, count: int) -> torch.Tensor:
@@ -151,6 +151,8 @@ class ChannelLogDensity(nn.Module):
         model (Module): log-probability in nats of every pixel (N, H, W) of
             channels (N, C, H, W), with an attribute ``channels``.
     """
+
+    model: Any
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -41,9 +41,10 @@ class TorchModel:
 
         key = (torch.device(device), dtype)
         if key not in self._copies:
-            model = copy.deepcopy(self._network).to(device=device, dtype=dtype)
+            model: Any = copy.deepcopy(self._network).to(device=device, dtype=dtype)
             # Measured: convolutions run fastest with the channels last.
-            self._copies[key] = model.to(memory_format=torch.channels_last)
+            last: Any = torch.channels_last
+            self._copies[key] = model.to(memory_format=last)
         return self._copies[key]
 
     def _in_chunks(self, function, x, *others, most=_ANY):
@@ -190,7 +191,8 @@ def _computing(precision, device):
         if precision == "bfloat16":
             stack.enter_context(torch.autocast(device.type, torch.bfloat16))
         if device.type == "cuda":
-            for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+            backends: tuple[Any, ...] = torch.backends.cudnn, torch.backends.cuda.matmul
+            for backend in backends:
                 before = backend.allow_tf32
                 backend.allow_tf32 = precision == "tf32"
                 stack.callback(setattr, backend, "allow_tf32", before)

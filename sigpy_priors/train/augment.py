@@ -63,7 +63,7 @@ def _geometry(img, crop, rng, affine):
     theta = np.column_stack([mat * (crop / 2) / half[:, None], center / half])
     grid = F.affine_grid(
         torch.from_numpy(theta[None].astype(np.float32)),
-        (1, 1, crop, crop),
+        [1, 1, crop, crop],
         align_corners=False,
     )
     return F.grid_sample(img[None], grid, mode="bicubic", align_corners=False)[0]
@@ -128,7 +128,7 @@ def complex_crop(
     phase = torch.full(img.shape[-2:], float(rng.uniform(0, 2 * np.pi)))
     if add_phase:
         phase = phase + rng.exponential(0.8) * smooth_field(
-            rng, img.shape[-2:], rng.integers(2, 6)
+            rng, img.shape[-2:], int(rng.integers(2, 6))
         )
     cos, sin = phase.cos(), phase.sin()
     return torch.stack([img[0] * cos - img[1] * sin, img[0] * sin + img[1] * cos])

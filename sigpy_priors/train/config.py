@@ -101,15 +101,15 @@ class TrainConfig(_Strict):
     kind: Literal["denoiser", "density"] = "denoiser"
     seed: int = Field(0, ge=0, lt=2**31)
     data: DataConfig
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
     init: str | None = Field(None, description="prior to start from, name or file")
-    sigma: SigmaConfig = SigmaConfig()
-    optim: OptimConfig = OptimConfig()
+    sigma: SigmaConfig = Field(default_factory=lambda: SigmaConfig.model_validate({}))
+    optim: OptimConfig = Field(default_factory=lambda: OptimConfig.model_validate({}))
     val_every: int = Field(1000, ge=1, description="steps between validations")
     val_images: int = Field(16, ge=1)
     checkpoint_every: int = Field(250, ge=1)
     weight_dtype: Literal["float32", "float16"] = "float16"
-    card: CardConfig = CardConfig()
+    card: CardConfig = Field(default_factory=lambda: CardConfig.model_validate({}))
 
     @model_validator(mode="after")
     def _kinds(self):
@@ -216,10 +216,10 @@ def differences(config: Any, other: dict) -> Any:
         list of str: dotted names, empty if both describe the same run.
     """
     try:
-        other = TrainConfig.model_validate(other)
+        valid = TrainConfig.model_validate(other)
     except ValidationError as e:
         return [".".join(map(str, err["loc"])) for err in e.errors()]
-    a, b = (_flat(_with_options(c)) for c in (config, other))
+    a, b = (_flat(_with_options(c)) for c in (config, valid))
     changed = [k for k in {**a, **b} if a.get(k, ...) != b.get(k, ...)]
     return [k for k in changed if not k.startswith("card.")]
 

@@ -99,7 +99,10 @@ class _Run:
     def __call__(self, data: Any, workers: Any, show_pbar: Any) -> Any:
         config, procs = self.config, self.procs
         slices = open_slices(config.data.train, data, config.data.min_signal)
-        dataset = SliceDataset(*(s[: config.data.slices] for s in slices), config)
+        images: Any
+        scales: Any
+        images, scales = (s[: config.data.slices] for s in slices)
+        dataset = SliceDataset(images, scales, config)
         val = None
         if procs.lead and config.data.val:
             val = self.objective.validation(data)
@@ -202,7 +205,8 @@ def _average(ema, net, decay, step):
     """Exponential moving average of the weights, short-sighted at first."""
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
-        torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - decay)
+        inside: Any = torch
+        inside._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - decay)
         for average, buffer in zip(ema.buffers(), net.buffers()):
             average.copy_(buffer)
 

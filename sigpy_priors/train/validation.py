@@ -109,7 +109,7 @@ def trivial_bits(net: nn.Module, images: torch.Tensor, steps: int = 300) -> dict
     Returns:
         dict: name of the model to bits per dimension.
     """
-    mixture = net.mixture
+    mixture: Any = net.mixture
     pixels = images.movedim(1, -1).reshape(-1, images.shape[1])
     dims = math.log(2) * images.shape[1]
     std, mean = torch.std_mean(pixels, dim=0)

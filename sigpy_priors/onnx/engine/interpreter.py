@@ -126,11 +126,11 @@ class Interpreter(nn.Module):
     shapes_are_numbers = True
 
     def __init__(self, model: Any) -> None:
-        import onnx
+        from onnx import inliner, numpy_helper
 
         super().__init__()
         if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
+            model = inliner.inline_local_functions(model)
         self.digest = hashlib.sha256(model.SerializeToString()).hexdigest()
         opset = {o.domain: o.version for o in model.opset_import}
         opset = opset.get("", opset.get("ai.onnx", 1))
@@ -138,7 +138,7 @@ class Interpreter(nn.Module):
         self.register_buffer("anchor", torch.zeros(()), persistent=False)
         self.host, self.weights = {}, {}
         for tensor in graph.initializer:
-            self._keep(tensor.name, onnx.numpy_helper.to_array(tensor))
+            self._keep(tensor.name, numpy_helper.to_array(tensor))
         self.nodes, unknown = [], set()
         for proto in graph.node:
             node = Node(proto, opset)
@@ -243,4 +243,5 @@ class Interpreter(nn.Module):
     def _tensor(self, v):
         if isinstance(v, torch.Tensor):
             return v
-        return self._own(torch.as_tensor(np.asarray(v), device=self.anchor.device))
+        anchor: Any = self.anchor
+        return self._own(torch.as_tensor(np.asarray(v), device=anchor.device))

@@ -79,7 +79,7 @@ def open_session(
     Returns:
         onnxruntime.InferenceSession: quiet, and without a spinning pool.
     """
-    ort = _onnxruntime()
+    ort: Any = _onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or torch.get_num_threads()
@@ -92,16 +92,22 @@ def open_session(
     return ort.InferenceSession(model, options, providers=chosen)
 
 
+def _tracing() -> bool:
+    inside: Any = torch
+    return inside.jit.is_tracing()
+
+
 def is_plain(tensors: Any) -> Any:
     """Tell tensors of numbers from those of a trace or of a derivative."""
+    inside: Any = torch  # which has no public question for some of these
     return not (
-        torch.jit.is_tracing()
+        _tracing()
         or torch.compiler.is_compiling()
-        or torch._C._len_torch_dispatch_stack()
+        or inside._C._len_torch_dispatch_stack()
         or any(
             type(t) not in (torch.Tensor, torch.nn.Parameter)
-            or torch._C._functorch.is_functorch_wrapped_tensor(t)
-            or torch._is_functional_tensor(t)
+            or inside._C._functorch.is_functorch_wrapped_tensor(t)
+            or inside._is_functional_tensor(t)
             or (t.requires_grad and torch.is_grad_enabled())
             for t in tensors
         )
@@ -175,7 +181,7 @@ class OnnxModule(Interpreter):
         except (ValueError, NotImplementedError):
             raise
         except Exception as e:
-            if out_of_memory(e) or torch.jit.is_tracing():
+            if out_of_memory(e) or torch.compiler.is_compiling() or _tracing():
                 raise
             shapes = [tuple(x.shape) for x in inputs]
             why = " ".join(str(e).split())[:300]
@@ -188,7 +194,8 @@ class OnnxModule(Interpreter):
         if self.anchor.dtype != torch.float32 or not is_plain(inputs):
             if self.unknown and self.broken is None and is_plain(inputs):
                 # Double precision that only onnxruntime can compute, in single.
-                return tuple(o.to(self.anchor.dtype) for o in self._run(inputs))
+                anchor: Any = self.anchor
+                return tuple(o.to(anchor.dtype) for o in self._run(inputs))
             return Interpreter.forward(self, *inputs)
         if self.broken is not None or not providers(first.device.type):
             return Interpreter.forward(self, *inputs)
