@@ -19,8 +19,8 @@ demo: $(BIN)/.installed
 	$(BIN)/sigpy-priors demo --out demo
 
 check: $(BIN)/.installed-check
-	$(BIN)/ruff check sigpy_priors bart_plugin
-	$(BIN)/ruff format --check sigpy_priors bart_plugin
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest -q tests/test_house.py
 

@@ -1,6 +1,6 @@
 """One line: a learned prior where L1-wavelet stood, with a picture.
 
-    python examples/1_drop_in.py [--out drop_in.png]
+python examples/1_drop_in.py [--out drop_in.png]
 """
 
 import argparse

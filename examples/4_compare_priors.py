@@ -36,7 +36,10 @@ def masks(shape):
     lines |= distance <= 0.05
     equispaced = np.zeros(shape, bool)
     equispaced[::2, ::2] = True
-    yield "Poisson R=4", np.abs(mr.poisson(shape, 4, calib=center_size(shape), seed=0)) > 0
+    yield (
+        "Poisson R=4",
+        np.abs(mr.poisson(shape, 4, calib=center_size(shape), seed=0)) > 0,
+    )
     yield "1-D R=4", np.repeat(lines[:, None], shape[1], axis=1)
     yield "2-D equispaced 2x2", equispaced | center
 
@@ -64,12 +67,15 @@ def measured(path):
 
 def in_sigpy(y, mps, priors, score, max_iter):
     peak = np.percentile(np.abs(sp.mri.linop.Sense(mps).H(y)), 99.8)
-    yield "L1-wavelet", max(
-        (
-            mr.app.L1WaveletRecon(y, mps, lam * peak, show_pbar=False).run()
-            for lam in LAMDAS
+    yield (
+        "L1-wavelet",
+        max(
+            (
+                mr.app.L1WaveletRecon(y, mps, lam * peak, show_pbar=False).run()
+                for lam in LAMDAS
+            ),
+            key=score,
         ),
-        key=score,
     )
     for prior in priors:
         app = spp.app.PriorRecon(y, mps, prior, max_iter=max_iter, show_pbar=False)
@@ -80,14 +86,17 @@ def in_bart(y, mps, priors, score):
     """BART's wavelets, and each prior in pics and nlinv, scaled to the reference."""
     import bart_plugin
 
-    yield "pics, wavelet", max(
-        (
-            bart_plugin.run(
-                f"pics -S -i 60 -R W:3:0:{lam}", y[:, None], mps[:, None]
-            )
-            for lam in LAMDAS
+    yield (
+        "pics, wavelet",
+        max(
+            (
+                bart_plugin.run(
+                    f"pics -S -i 60 -R W:3:0:{lam}", y[:, None], mps[:, None]
+                )
+                for lam in LAMDAS
+            ),
+            key=score,
         ),
-        key=score,
     )
     for prior in priors:
         yield f"pics, {prior.card.name}", bart_plugin.pics(y, mps, prior)

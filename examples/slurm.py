@@ -65,7 +65,10 @@ def main(argv=None):
     parser.add_argument("--interface", help="network of workers, such as ib0")
     parser.add_argument("--scratch", default="/tmp", help="workers' files [/tmp]")
     parser.add_argument(
-        "--sbatch", action="append", default=[], metavar="OPTION",
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="OPTION",
         help="one more line of #SBATCH, such as --sbatch=--account=lab",
     )
     parser.add_argument("--show", action="store_true", help="print the job script")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 # Before numpy and torch start their threads: tests are small, and those of two
 # processes run side by side.
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -71,8 +73,8 @@ def tiny_prior_file(tmp_path_factory):
     """File of a small untrained network: a prior for tests of what surrounds it."""
     import torch
 
-    from sigpy_priors.priors.card import PriorCard
     from sigpy_priors.models import build_model
+    from sigpy_priors.priors.card import PriorCard
     from sigpy_priors.priors.file import save_prior
 
     options = {"channels": [4, 8], "blocks": [1, 1], "emb_channels": 8}
@@ -118,8 +120,8 @@ def density(request):
     """A small PixelCNN with random weights, not trained, as a prior."""
     import torch
 
-    from sigpy_priors.priors.density import NetworkDensity
     from sigpy_priors.models.pixelcnn import PixelCNN
+    from sigpy_priors.priors.density import NetworkDensity
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

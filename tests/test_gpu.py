@@ -10,8 +10,8 @@ import pytest
 import sigpy as sp
 
 from sigpy_priors import load_prior
-from sigpy_priors.backend import arrays
 from sigpy_priors.app import PosteriorSampling, PriorRecon
+from sigpy_priors.backend import arrays
 from sigpy_priors.data.example import undersample
 from sigpy_priors.posterior.samplers import moment
 
@@ -26,7 +26,9 @@ def cupy(monkeypatch):
     monkeypatch.setattr(
         arrays, "_torch_stream", lambda pointer, gpu: contextlib.nullcontext()
     )
-    monkeypatch.setattr("sigpy_priors.backend.memory._need", lambda function, gpu: 1 << 30)
+    monkeypatch.setattr(
+        "sigpy_priors.backend.memory._need", lambda function, gpu: 1 << 30
+    )
     monkeypatch.setattr("sigpy_priors.backend.memory._free", lambda gpu: 16 << 30)
     return cp
 

@@ -50,7 +50,13 @@ def test_bad_batch_size(linop):
 @pytest.mark.parametrize("batch", [1, 2, 5, 9])
 @pytest.mark.parametrize(
     "weights, samples",
-    [((5, 8, 6), None), ((20,), (20,)), ((5, 20), (20,)), ((5, 2, 2), (5, 2, 2)), ((), (9,))],
+    [
+        ((5, 8, 6), None),
+        ((20,), (20,)),
+        ((5, 20), (20,)),
+        ((5, 2, 2), (5, 2, 2)),
+        ((), (9,)),
+    ],
 )
 def test_coils_in_batches_are_the_same_operator(batch, weights, samples, rng):
     mps = sp.randn((5, 8, 6), dtype=np.complex128)

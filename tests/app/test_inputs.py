@@ -105,7 +105,9 @@ def test_density_compensation_as_weights(prior, rng):
     y = sp.nufft(mps * x, coord)
     y = y + SIGMA * noise(rng, y.shape)
     density = np.linalg.norm(coord, axis=-1)
-    images = [recon(y, mps, prior, coord=coord, weights=c * density) for c in (1e-4, 1, 99)]
+    images = [
+        recon(y, mps, prior, coord=coord, weights=c * density) for c in (1e-4, 1, 99)
+    ]
     for image in images[1:]:
         assert error(image, images[0]) < 1e-3
     assert error(images[0], x) < 1.1 * error(recon(y, mps, prior, coord=coord), x)

@@ -56,7 +56,12 @@ def exact(y, mps, mask, prior, lamda, scale):
 def test_solvers_reach_the_closed_form(case, solver, max_iter, tol):
     y, mps, mask, prior = case
     app = PriorRecon(
-        y, mps, prior, noise_std=SIGMA, solver=solver, max_iter=max_iter,
+        y,
+        mps,
+        prior,
+        noise_std=SIGMA,
+        solver=solver,
+        max_iter=max_iter,
         show_pbar=False,
     )
     expected = exact(y, mps, mask, prior, app.proxg.lamda, app.scale)
@@ -68,7 +73,12 @@ def test_lamda_one_is_the_posterior_mean(case):
     """For a Gaussian the maximum of the posterior is its mean: textbook MMSE."""
     y, mps, mask, _ = case
     app = PriorRecon(
-        y, mps, case[3], noise_std=SIGMA, solver="GradientMethod", max_iter=500,
+        y,
+        mps,
+        case[3],
+        noise_std=SIGMA,
+        solver="GradientMethod",
+        max_iter=500,
         show_pbar=False,
     )
     x = app.run()
@@ -77,8 +87,13 @@ def test_lamda_one_is_the_posterior_mean(case):
     data = np.stack([A.N(e).ravel() for e in eye], axis=1) / SIGMA**2
     # The prior is one over images divided by the scale.
     cov = app.scale**2 * np.stack(
-        [sp.ifft(case[3].components[0].modes.values.numpy().reshape(SHAPE)
-                 * sp.fft(e)).ravel() for e in eye], axis=1
+        [
+            sp.ifft(
+                case[3].components[0].modes.values.numpy().reshape(SHAPE) * sp.fft(e)
+            ).ravel()
+            for e in eye
+        ],
+        axis=1,
     )
     mean = np.linalg.solve(data + np.linalg.inv(cov), A.H(y).ravel() / SIGMA**2)
     np.testing.assert_allclose(x.ravel(), mean, atol=1e-4 * np.abs(mean).max())
@@ -91,8 +106,10 @@ def test_plain_splitting_with_constant_rho_is_admm(case):
     limits = []
     for rho in (0.02, 0.2):
         alg = HalfQuadraticSplitting(
-            lambda a, z, x: app.problem.prox(a, z, x, 99, 1e-12), app.proxg,
-            app.x.copy(), [rho] * 400,
+            lambda a, z, x: app.problem.prox(a, z, x, 99, 1e-12),
+            app.proxg,
+            app.x.copy(),
+            [rho] * 400,
         )
         while not alg.done():
             alg.update()
@@ -185,8 +202,15 @@ def test_progress_bar_and_time(case, solver, capsys):
 def test_objective_falls_to_its_minimum(case):
     y, mps, mask, prior = case
     app = PriorRecon(
-        y, mps, prior, noise_std=SIGMA, solver="GradientMethod", max_iter=300,
-        save_objective_values=True, show_pbar=False, accelerate=False,
+        y,
+        mps,
+        prior,
+        noise_std=SIGMA,
+        solver="GradientMethod",
+        max_iter=300,
+        save_objective_values=True,
+        show_pbar=False,
+        accelerate=False,
     )
     app.run()
     values = np.array(app.objective_values)
@@ -216,7 +240,11 @@ def poison(value):
         (lambda y, m: (y, 0 * m), {}, "mps: all values are zero"),
         (lambda y, m: (y[:2], m), {}, "same shape"),
         (lambda y, m: (y[0], m[0]), {}, r"expected shape \(coils, H, W\)"),
-        (lambda y, m: (torch.from_numpy(y), m), {}, "y: expected a numpy or cupy array"),
+        (
+            lambda y, m: (torch.from_numpy(y), m),
+            {},
+            "y: expected a numpy or cupy array",
+        ),
         (lambda y, m: (y.real, m), {}, "expected a complex array, got float64"),
         (lambda y, m: (y, m), {"coord": np.zeros((5, 3))}, "expected 2 coordinates"),
         (lambda y, m: (y, m), {"coord": np.zeros((5, 2))}, "y must have shape"),
@@ -234,5 +262,7 @@ def test_bad_input(case, change, kwargs, message):
 
 
 def test_prior_of_the_wrong_kind(case):
-    with pytest.raises(ValueError, match="expected a DenoiserPrior or DensityPrior, got str"):
+    with pytest.raises(
+        ValueError, match="expected a DenoiserPrior or DensityPrior, got str"
+    ):
         PriorRecon(case[0], case[1], "brain", show_pbar=False)

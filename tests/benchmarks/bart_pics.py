@@ -104,8 +104,9 @@ def ways(case, prior, bart):
     levels, _ = Fista().schedule(prior)
     yield "FISTA, counted, relaxation 1", pics(algorithm="fista", sigma=levels)
     yield "FISTA, one level 0.01", pics(algorithm="fista", sigma=0.01)
-    yield "FISTA, level from the image, relaxation 0.6", lambda: (
-        own_level(case, prior, bart, 1.0, 0.6)
+    yield (
+        "FISTA, level from the image, relaxation 0.6",
+        lambda: own_level(case, prior, bart, 1.0, 0.6),
     )
     yield "FISTA, 5 calls with -W", lambda: warm_starts(case, prior, bart)
 

@@ -18,7 +18,8 @@ from cases import brain8
 from scipy import ndimage
 
 import sigpy_priors as spp
-from sigpy_priors.show.metrics import object_mask, peak, psnr
+from sigpy_priors.scan.noise import estimate_scale
+from sigpy_priors.show.metrics import object_mask, psnr
 
 # Of the complex noise over the peak, in the corners of the coil images.
 NOISE = 0.0127
@@ -51,13 +52,18 @@ def main():
     print("| mask | unsampled noise alone | ideal coils | PriorRecon |")
     print("|---|---|---|---|")
     for case in brain8():
-        mask, sigma = object_mask(case.reference), NOISE * peak(case.reference)
+        mask, sigma = (
+            object_mask(case.reference),
+            NOISE * estimate_scale(case.reference),
+        )
         # Magnitudes feel one of the two components of the noise.
         floor = -10 * np.log10(NOISE**2 / 2 * (1 - case.mask.mean()))
         best = ideal(case, prior, sigma, np.random.default_rng(0))
         real = spp.app.PriorRecon(case.y, case.mps, prior, show_pbar=False).run()
         row = [psnr(x, case.reference, mask) for x in (best, real)]
-        print(f"| {case.name} | {floor:.1f} | {row[0]:.2f} | {row[1]:.2f} |", flush=True)
+        print(
+            f"| {case.name} | {floor:.1f} | {row[0]:.2f} | {row[1]:.2f} |", flush=True
+        )
 
 
 if __name__ == "__main__":

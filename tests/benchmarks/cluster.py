@@ -21,8 +21,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np  # noqa: E402
 
 from sigpy_priors import load_prior  # noqa: E402
-from sigpy_priors.volume import cluster  # noqa: E402
 from sigpy_priors.data.example import example, undersample  # noqa: E402
+from sigpy_priors.volume import cluster  # noqa: E402
 
 WORKERS = 2
 
@@ -75,11 +75,15 @@ def main():
             there, b = rate(args.slices, data, client)
             np.testing.assert_array_equal(a, b)
             found.append((here, there, twice(args.slices)))
-            print(f"| {k + 1} | " + " | ".join(f"{v:.2f}" for v in found[-1]) + " |",
-                  flush=True)
+            print(
+                f"| {k + 1} | " + " | ".join(f"{v:.2f}" for v in found[-1]) + " |",
+                flush=True,
+            )
     here, there, bound = np.median(found, axis=0)
-    print(f"\nDask, {WORKERS} workers: {there / here:.2f} of the serial rate; the "
-          f"machine gives {bound / here:.2f}. Images are identical.")
+    print(
+        f"\nDask, {WORKERS} workers: {there / here:.2f} of the serial rate; the "
+        f"machine gives {bound / here:.2f}. Images are identical."
+    )
 
 
 if __name__ == "__main__":

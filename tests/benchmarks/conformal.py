@@ -43,7 +43,9 @@ def siat(files, count, size):
     """Slices spread over files, with simulated coils and noise."""
     mps = mr.birdcage_maps((COILS, size, size)).astype(np.complex64)
     mps /= sp.rss(mps, axes=(0,))
-    stack = [np.load(data_folder() / f"siat_complex_train_{f}.npz")["img"] for f in files]
+    stack = [
+        np.load(data_folder() / f"siat_complex_train_{f}.npz")["img"] for f in files
+    ]
     stack = np.concatenate(stack)
     for i in np.linspace(0, len(stack) - 1, count + 2)[1:-1].astype(int):
         image = stack[i].astype(np.float32)
@@ -71,7 +73,11 @@ def draw(cases, prior, samples, level):
     out = []
     for name, y, mps, reference in cases:
         app = spp.app.PosteriorSampling(
-            y, mps, prior, samples, weights=(sp.rss(y, axes=(0,)) > 0).astype(np.float32),
+            y,
+            mps,
+            prior,
+            samples,
+            weights=(sp.rss(y, axes=(0,)) > 0).astype(np.float32),
             show_pbar=False,
         )
         x, inside = app.run(), object_mask(reference)
@@ -118,7 +124,9 @@ def main():
     for name, cases in sets.items():
         before = [coverage(x, r, level, inside) for x, r, inside in cases]
         after = covered(fit, cases)
-        print(f"| {name} | {np.mean(before):.3f} | {after.mean():.3f} | {after.min():.3f} |")
+        print(
+            f"| {name} | {np.mean(before):.3f} | {after.mean():.3f} | {after.min():.3f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import sigpy as sp
 from cases import data_folder
 
 import sigpy_priors as spp
-from sigpy_priors.train.augment import complex_crop
 from sigpy_priors.io.images import read_slices
+from sigpy_priors.train.augment import complex_crop
 from sigpy_priors.train.validation import SIGMAS
 
 
@@ -63,7 +63,12 @@ def main():
         rows = []
         for clean, noise in images(args.images):
             x = (clean + sigma * noise).astype(np.complex64)
-            found = (x, wavelet(x, sigma, clean), bm3d(x, sigma), prior.denoise(x, sigma))
+            found = (
+                x,
+                wavelet(x, sigma, clean),
+                bm3d(x, sigma),
+                prior.denoise(x, sigma),
+            )
             rows.append([psnr(f, clean) for f in found])
         cells = " | ".join(f"{v:.2f}" for v in np.mean(rows, axis=0))
         print(f"| {sigma:g} | {cells} |", flush=True)

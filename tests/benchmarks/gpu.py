@@ -124,8 +124,10 @@ def main(argv=None):
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args(argv)
     name = "CPU" if args.device < 0 else torch.cuda.get_device_name(args.device)
-    print(f"{name}, {args.size} x {args.size}, {args.coils} coils, torch "
-          f"{torch.__version__}, compiled: {args.compile}\n")
+    print(
+        f"{name}, {args.size} x {args.size}, {args.coils} coils, torch "
+        f"{torch.__version__}, compiled: {args.compile}\n"
+    )
     columns = (
         "precision", "network / (images/s)", "of the card", "PriorRecon / (slices/s)",
         "of it network", "PosteriorSampling / (samples/s)", "of it network",

@@ -24,10 +24,10 @@ import sigpy as sp
 import sigpy.mri as mr
 import torch
 
-from sigpy_priors.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.posterior.samplers import METHODS, Denoiser
 from sigpy_priors.posterior.statistics import interval
+from sigpy_priors.priors.gaussian import GaussianMixturePrior, GaussianPrior
 
 SAMPLES = 16
 NOISE = 0.01
@@ -76,7 +76,9 @@ class Problem:
         self.mps = mps / np.maximum(sp.rss(mps, axes=(0,)), 1e-6)
         self.coord = self.weights = None
         if radial:
-            self.coord = mr.radial((round(0.4 * n), 2 * n, 2), (n, n)).astype(np.float32)
+            self.coord = mr.radial((round(0.4 * n), 2 * n, 2), (n, n)).astype(
+                np.float32
+            )
         else:
             self.weights = lines(n, 0.28, rng)
         self.A = mr.linop.Sense(self.mps, coord=self.coord, weights=self.weights)
@@ -95,7 +97,9 @@ class Problem:
         normal = self.A.N
         if self.coord is None:
             normal = SenseNormal(self.mps, self.weights)
-        columns = (normal(e.reshape(self.n, -1)) for e in np.eye(n2, dtype=np.complex64))
+        columns = (
+            normal(e.reshape(self.n, -1)) for e in np.eye(n2, dtype=np.complex64)
+        )
         gram = np.stack([c.ravel() for c in columns], 1)
         gram = (gram + gram.conj().T) / 2
         precision = np.linalg.inv(self.cov) + gram / NOISE**2
@@ -142,8 +146,13 @@ def bart_sample(problem, prior, seed):
     import bart_plugin
 
     return bart_plugin.sample(
-        prior, y=problem.y, mps=problem.mps, noise_std=NOISE, n=SAMPLES,
-        levels=BART_LEVELS, seed=seed,
+        prior,
+        y=problem.y,
+        mps=problem.mps,
+        noise_std=NOISE,
+        n=SAMPLES,
+        levels=BART_LEVELS,
+        seed=seed,
     ).astype(np.complex128)
 
 
@@ -167,9 +176,18 @@ def run_gaussian(args, radial=False):
                     samples = bart_sample(problem, prior, seed + 1)
                 else:
                     app = PosteriorSampling(
-                        problem.y, problem.mps, prior, SAMPLES, weights=problem.weights,
-                        coord=problem.coord, noise_std=NOISE, method=method, scale=1.0,
-                        chunk_size=SAMPLES, seed=seed, show_pbar=False,
+                        problem.y,
+                        problem.mps,
+                        prior,
+                        SAMPLES,
+                        weights=problem.weights,
+                        coord=problem.coord,
+                        noise_std=NOISE,
+                        method=method,
+                        scale=1.0,
+                        chunk_size=SAMPLES,
+                        seed=seed,
+                        show_pbar=False,
                     )
                     samples = app.run()
                     cost = app.evaluations, app.operator_calls
@@ -205,14 +223,24 @@ def run_mixture(args):
             A = sp.linop.Sum((1, 2), (1,)) * sp.linop.Multiply((1, 2), row_)
             y = np.asarray(A(np.array([[0.3, 0.9]], complex)))
             var = sigma**2 + 0.01 * (row_**2).sum()
-            gap = np.array([np.abs(y - A(m.astype(complex))) ** 2 for m in means]).ravel()
+            gap = np.array(
+                [np.abs(y - A(m.astype(complex))) ** 2 for m in means]
+            ).ravel()
             expected = weights * np.exp(-gap / var)
             expected /= expected.sum()
         print(name, "expected", np.round(expected, 3))
         for method in args.methods.split(","):
-            app = PosteriorSampling(
-                y, prior=prior, A=A, noise_std=sigma, num_samples=count, scale=1.0,
-                method=method, chunk_size=count, show_pbar=False, seed=args.seed,
+            app = PosteriorSampling.from_linop(
+                A,
+                y,
+                prior,
+                sigma,
+                num_samples=count,
+                scale=1.0,
+                method=method,
+                chunk_size=count,
+                show_pbar=False,
+                seed=args.seed,
             )
             try:
                 shares = mode_shares(app.run(), means)
@@ -220,8 +248,11 @@ def run_mixture(args):
                 print(f"  {method:8s} {e}")
                 continue
             worst = np.abs(shares - expected).max()
-            print(f"  {method:8s} {np.round(shares, 3)} worst {worst:.3f} "
-                  f"evaluations {app.evaluations:.0f}", flush=True)
+            print(
+                f"  {method:8s} {np.round(shares, 3)} worst {worst:.3f} "
+                f"evaluations {app.evaluations:.0f}",
+                flush=True,
+            )
 
 
 def seconds_of(function, repeats=3):
@@ -294,7 +325,9 @@ def run_cost(args):
     noise = NOISE * complex_normal(rng, mps.shape)
     y = (mask * (sp.fft(mps * x, axes=(-2, -1)) + noise)).astype(np.complex64)
     print(f"{n}x{n}, 8 coils, {prior!r}, {os.environ['OMP_NUM_THREADS']} thread(s)")
-    print("| samples | seconds | for each | overhead | in the run | D | Jacobian | A^H A |")
+    print(
+        "| samples | seconds | for each | overhead | in the run | D | Jacobian | A^H A |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for count in map(int, args.samples.split(",")):
         rounds = []
@@ -305,14 +338,17 @@ def run_cost(args):
         one, product, normal = np.median([r[3] for r in rounds], axis=0)
         print(
             f"| {count} | {total:.1f} | {total / count:.1f} | {overhead:.1%} | {inside:.1%} "
-            f"| {one:.3f} | {product:.3f} | {normal:.4f} |", flush=True,
+            f"| {one:.3f} | {product:.3f} | {normal:.4f} |",
+            flush=True,
         )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "what", nargs="?", default="gaussian",
+        "what",
+        nargs="?",
+        default="gaussian",
         choices=["gaussian", "noncartesian", "mixture", "cost"],
     )
     parser.add_argument("--size", type=int, default=64)

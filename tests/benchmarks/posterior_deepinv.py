@@ -65,9 +65,9 @@ from deepinv.sampling import (
 )
 from posterior import NOISE, SAMPLES, Problem, row
 
+from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.backend.arrays import from_channels, to_channels
 from sigpy_priors.priors.gaussian import GaussianPrior
-from sigpy_priors.app.sampling import PosteriorSampling
 
 SIGMA = NOISE / 2**0.5
 
@@ -126,8 +126,11 @@ def samplers(denoiser):
     pir = DiffPIR(denoiser, l2, sigma=SIGMA, max_iter=60)
     steps = torch.linspace(1, 0, 30, dtype=torch.float64)
     pigdm = PosteriorDiffusion(
-        PiGDMDataFidelity(denoiser), denoiser, VarianceExplodingDiffusion(**ve),
-        DDPMSolver(timesteps=steps), minus_one_one=False,
+        PiGDMDataFidelity(denoiser),
+        denoiser,
+        VarianceExplodingDiffusion(**ve),
+        DDPMSolver(timesteps=steps),
+        minus_one_one=False,
     )
     dps = DPS(denoiser, schedule="ve", num_steps=30, minus_one_one=False)
     return {
@@ -147,12 +150,24 @@ def main():
     print("method       | mean/fl. | std rat. | cover90 | calls | A^H A | seconds")
     row("exact", problem.score(problem.draw(SAMPLES, 0)))
     app = PosteriorSampling(
-        problem.y, problem.mps, prior, SAMPLES, weights=problem.weights,
-        noise_std=NOISE, scale=1.0, chunk_size=SAMPLES, show_pbar=False,
+        problem.y,
+        problem.mps,
+        prior,
+        SAMPLES,
+        weights=problem.weights,
+        noise_std=NOISE,
+        scale=1.0,
+        chunk_size=SAMPLES,
+        show_pbar=False,
     )
     start = time.time()
-    row("mmps", problem.score(app.run()), app.evaluations, app.operator_calls,
-        time.time() - start)
+    row(
+        "mmps",
+        problem.score(app.run()),
+        app.evaluations,
+        app.operator_calls,
+        time.time() - start,
+    )
     physics = Sense(problem)
     y = torch.from_numpy(problem.y)[None].repeat(SAMPLES, 1, 1, 1)
     y = torch.cat([y.real, y.imag], 1)
@@ -172,8 +187,12 @@ def main():
             x = sampler(y, physics, x_init=shape, seed=0)
         x = from_channels(x.detach()).numpy().astype(np.complex128)
         try:
-            row(name, problem.score(x), denoiser.calls / SAMPLES,
-                seconds=time.time() - start)
+            row(
+                name,
+                problem.score(x),
+                denoiser.calls / SAMPLES,
+                seconds=time.time() - start,
+            )
         except (ValueError, FloatingPointError) as e:
             print(f"{name}: {e}")
 

@@ -25,9 +25,12 @@ def denoising(priors, count):
     pairs = list(images(count))
     for sigma in SIGMAS:
         noisy = [(c, (c + sigma * n).astype(np.complex64)) for c, n in pairs]
-        yield sigma, *(
-            np.mean([psnr_of_all(p.denoise(x, sigma), c) for c, x in noisy])
-            for p in priors
+        yield (
+            sigma,
+            *(
+                np.mean([psnr_of_all(p.denoise(x, sigma), c) for c, x in noisy])
+                for p in priors
+            ),
         )
 
 
@@ -35,13 +38,16 @@ def reconstruction(priors):
     """PSNR of PriorRecon on real k-space: rows (mask, full, reduced)."""
     for case in brain8():
         mask = object_mask(case.reference)
-        yield case.name, *(
-            psnr(
-                spp.app.PriorRecon(case.y, case.mps, p, show_pbar=False).run(),
-                case.reference,
-                mask,
-            )
-            for p in priors
+        yield (
+            case.name,
+            *(
+                psnr(
+                    spp.app.PriorRecon(case.y, case.mps, p, show_pbar=False).run(),
+                    case.reference,
+                    mask,
+                )
+                for p in priors
+            ),
         )
 
 
@@ -73,8 +79,11 @@ def main():
         (reconstruction(priors), "PriorRecon, {}"),
     ):
         for name, a, b in rows:
-            print(f"| {text.format(name)}, PSNR / dB | {a:.2f} | {b:.2f} | "
-                  f"{b - a:+.3f} |", flush=True)
+            print(
+                f"| {text.format(name)}, PSNR / dB | {a:.2f} | {b:.2f} | "
+                f"{b - a:+.3f} |",
+                flush=True,
+            )
     a, b = 1e3 * times(priors)
     print(f"| one image, ms | {a:.0f} | {b:.0f} | x {b / a:.2f} |")
 

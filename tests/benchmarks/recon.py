@@ -72,14 +72,12 @@ def main():
                 f"{values[2]:.3f} | {seconds:.2f} |",
                 flush=True,
             )
-        gains.append(
-            psnr(img, case.reference, mask) - psnr(wave, case.reference, mask)
-        )
+        gains.append(psnr(img, case.reference, mask) - psnr(wave, case.reference, mask))
         ratios.append(rows[1][2] / wave_time)
         if args.picture and case.name == "Poisson R=8":
-            compare(
-                {"L1-wavelet": wave, "PriorRecon": img}, case.reference
-            ).savefig(args.picture, dpi=120)
+            compare({"L1-wavelet": wave, "PriorRecon": img}, case.reference).savefig(
+                args.picture, dpi=120
+            )
     print(f"\ngain: {np.mean(gains):+.2f} dB on average, {min(gains):+.2f} at least")
     print(f"time relative to L1-wavelet: {np.mean(ratios):.2f}")
 

@@ -1,6 +1,6 @@
 """Write a pipeline of diffusers: run in a Python that has it.
 
-    python diffusers_models.py FOLDER
+python diffusers_models.py FOLDER
 """
 
 import sys

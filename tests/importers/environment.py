@@ -13,8 +13,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from sigpy_priors.io.cache import cache
 from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.cache import cache
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"

@@ -1,6 +1,6 @@
 """Small denoisers of JAX and Flax, as a user's own module has them.
 
-    python jax_net.py FOLDER      writes their weights and results there
+python jax_net.py FOLDER      writes their weights and results there
 """
 
 import sys

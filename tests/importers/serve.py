@@ -1,6 +1,6 @@
 """Jobs of one conversion script, in one process that keeps its framework.
 
-    python serve.py SCRIPT       folders of jobs come on stdin, a line each
+python serve.py SCRIPT       folders of jobs come on stdin, a line each
 """
 
 import os

@@ -59,9 +59,7 @@ def test_absent_framework(framework, tmp_path, monkeypatch):
     (tmp_path / "model").touch()
     extra = importers.FRAMEWORKS[framework]
     with pytest.raises(ConversionError, match=rf"sigpy-priors\[{extra}\].*--python"):
-        importers.convert(
-            tmp_path / "model", tmp_path / "o.onnx", framework=framework
-        )
+        importers.convert(tmp_path / "model", tmp_path / "o.onnx", framework=framework)
 
 
 def test_no_such_python(tmp_path):

@@ -89,7 +89,9 @@ def test_chosen_tensors(tensorflow_models, convert):
 def test_names_of_a_checkpoint(suffix, tensorflow_models, convert):
     """Its prefix, or any of its files, names it; here up to where it would convert."""
     with pytest.raises(ConversionError, match="no tensors nothing"):
-        convert(tensorflow_models / "ncsn" / f"net{suffix}", tensors="nothing->output_0")
+        convert(
+            tensorflow_models / "ncsn" / f"net{suffix}", tensors="nothing->output_0"
+        )
 
 
 def test_unknown_tensors(tensorflow_models, convert):

@@ -41,7 +41,13 @@ def line(data, row, slice=0, average=0, flags=(), center=None):
 
 
 def write(
-    path, lines, nx=WIDTH, fov=240, center=10, trajectory="cartesian", mode="embedded",
+    path,
+    lines,
+    nx=WIDTH,
+    fov=240,
+    center=10,
+    trajectory="cartesian",
+    mode="embedded",
     group="dataset",
 ):
     header = HEADER.format(
@@ -176,9 +182,7 @@ def test_calibration_with_a_matrix_of_its_own(tmp_path, ksp, fov):
     )
     lines = lines_of(ksp)
     for r in range(8):
-        a = line(
-            ksp[0][:, r + 6, 6:18], r, flags=[ismrmrd.ACQ_IS_PARALLEL_CALIBRATION]
-        )
+        a = line(ksp[0][:, r + 6, 6:18], r, flags=[ismrmrd.ACQ_IS_PARALLEL_CALIBRATION])
         a.encoding_space_ref = 1
         lines.append(a)
     path = tmp_path / "a.h5"
@@ -301,7 +305,9 @@ def test_epi_is_corrected_by_its_navigators(tmp_path, rng, delay, navigators):
     x = sp.ifft(images_of(rng, WIDTH), axes=(-1,))  # smooth profiles
     x = x * np.exp(-(((np.arange(WIDTH) - 12) / 6) ** 2))
     k = sp.fft(x, axes=(-2, -1)).astype(np.complex64)
-    path = write(tmp_path / "a.h5", epi(k, delay, navigators=navigators), trajectory="epi")
+    path = write(
+        tmp_path / "a.h5", epi(k, delay, navigators=navigators), trajectory="epi"
+    )
     y = io.open_kspace(path)[0]
     np.testing.assert_allclose(y, k, atol=2e-2 * abs(k).max())
 

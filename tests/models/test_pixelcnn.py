@@ -57,7 +57,9 @@ def test_imaginary_part_knows_the_real_one():
 def test_sums_to_one(channels):
     """All images of 2 x 2 pixels and four levels."""
     levels = 4 if channels == 1 else 2
-    model = network(channels, levels=levels, bound=1.0, nr_filters=(4, 4), nr_resnet=(1, 1))
+    model = network(
+        channels, levels=levels, bound=1.0, nr_filters=(4, 4), nr_resnet=(1, 1)
+    )
     grid = np.linspace(-1, 1, levels)
     images = np.array(list(itertools.product(grid, repeat=4 * channels)))
     images = torch.from_numpy(images).reshape(-1, channels, 2, 2)

@@ -97,10 +97,15 @@ def vp_formula(output, betas):
 
 
 LINEAR = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
-COSINE = 1 - (
-    torch.cos((torch.arange(1, 101) / 100 + 0.008) / 1.008 * math.pi / 2) ** 2
-    / torch.cos((torch.arange(0, 100) / 100 + 0.008) / 1.008 * math.pi / 2) ** 2
-).clamp(1e-3, 1 - 1e-5).double()
+COSINE = (
+    1
+    - (
+        torch.cos((torch.arange(1, 101) / 100 + 0.008) / 1.008 * math.pi / 2) ** 2
+        / torch.cos((torch.arange(0, 100) / 100 + 0.008) / 1.008 * math.pi / 2) ** 2
+    )
+    .clamp(1e-3, 1 - 1e-5)
+    .double()
+)
 
 
 @pytest.mark.parametrize("output", ["eps", "v", "x0"])

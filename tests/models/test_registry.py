@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from sigpy_priors.priors.card import PriorCard
-from sigpy_priors.models import build_model
-from sigpy_priors.models.unet import UNet
 from sigpy_priors.load import load_prior
-from sigpy_priors.priors.file import save_prior
+from sigpy_priors.models import build_model
 from sigpy_priors.models.registry import GROUP, architectures, build_network
+from sigpy_priors.models.unet import UNet
+from sigpy_priors.priors.card import PriorCard
+from sigpy_priors.priors.file import save_prior
 
 MODULE = """
     import torch

@@ -129,7 +129,9 @@ def test_without_the_smooth_phase_it_turns_with_the_image():
 
 def test_images_of_smooth_phase_reach_the_network_nearly_real():
     net = random_net(phase_width=2)
-    i, j = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 40), indexing="ij")
+    i, j = torch.meshgrid(
+        torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 40), indexing="ij"
+    )
     phase = i - 0.5 * j + 0.5 * i * j
     x = torch.stack([phase.cos(), phase.sin()])[None] * (1 + 0.3 * torch.cos(9 * i))
     seen = []

@@ -6,6 +6,7 @@ from torch import nn
 
 from sigpy_priors.importers.probe import _images
 
+
 class Smooth(nn.Module):
     """A Wiener filter in closed form: four bands, each shrunk by its own power.
 
@@ -29,7 +30,9 @@ class Smooth(nn.Module):
         clean = _images((112, 96))
         if channels == 1:
             clean = clean.square().sum(1, keepdim=True).sqrt()
-        noise = torch.randn(8, channels, 112, 96, generator=torch.Generator().manual_seed(0))
+        noise = torch.randn(
+            8, channels, 112, 96, generator=torch.Generator().manual_seed(0)
+        )
         power, gain = (
             torch.stack([b.square().mean((0, 2, 3)) for b in self.bands(x)])
             for x in (clean, noise)
@@ -92,7 +95,9 @@ class As(nn.Module):
 LINEAR = np.linspace(1e-4, 0.02, 1000)
 
 
-def write(path, module, shape=(2, 2, 36, 44), fixed=(), noise=None, names=("x", "sigma")):
+def write(
+    path, module, shape=(2, 2, 36, 44), fixed=(), noise=None, names=("x", "sigma")
+):
     """Write a module of image and noise with free batch and size."""
     x = torch.randn(shape)
     c = torch.full((shape[0],), 0.1) if noise is None else noise

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import sigpy_priors as spp
-from sigpy_priors.onnx.load import GRAPH_DIGEST
 from sigpy_priors.onnx import export_onnx
+from sigpy_priors.onnx.load import GRAPH_DIGEST
 from sigpy_priors.testing import check_prior
 
 

@@ -8,10 +8,10 @@ import torch
 
 import sigpy_priors as spp
 from sigpy_priors.cli import main
-from sigpy_priors.onnx import export_onnx
 from sigpy_priors.onnx import accelerate as backend
-from sigpy_priors.onnx.quantize import loss, to_half, to_int8
+from sigpy_priors.onnx import export_onnx
 from sigpy_priors.onnx.engine.runtime import describe, providers
+from sigpy_priors.onnx.quantize import loss, to_half, to_int8
 from sigpy_priors.testing import check_prior
 
 

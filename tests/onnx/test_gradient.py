@@ -18,7 +18,9 @@ CASES = {
     "one by one": lambda x: x.exp() + x.sigmoid() * x.tanh() - F.elu(-x) + F.relu(x),
     "far out": lambda x: F.softplus(40 * x) + F.elu(3 * x, 2.0),
     "roots": lambda x: (x * x + 1).sqrt().log() / (2 + x),
-    "repeated": lambda x: (x[:, :1] - 2 * x) * x.sum((2, 3), keepdim=True) / (1 + x * x),
+    "repeated": lambda x: (
+        (x[:, :1] - 2 * x) * x.sum((2, 3), keepdim=True) / (1 + x * x)
+    ),
     "chosen": lambda x: torch.where(x > 0.2, x.clamp(0.5, 1), 3 * x) + x.clamp_min(0.1),
     "strided": lambda x: F.conv2d(x, KERNEL, stride=2, padding=1, dilation=1).tanh(),
     "dilated": lambda x: F.conv2d(F.pad(x, (3, -1, 2, 0)), KERNEL, dilation=2).square(),
@@ -53,7 +55,9 @@ def test_rules(name):
         x = torch.randn(shape, generator=K, requires_grad=True)
         (wanted,) = torch.autograd.grad(CASES[name](x).sum(), x)
         (found,) = session.run(["slope"], {"x": x.detach().numpy()})
-        torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=2e-5, atol=2e-5)
+        torch.testing.assert_close(
+            torch.from_numpy(found), wanted, rtol=2e-5, atol=2e-5
+        )
 
 
 @pytest.mark.filterwarnings("ignore")

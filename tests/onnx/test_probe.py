@@ -7,9 +7,9 @@ from onnx_networks import LINEAR, As, Smooth, write
 
 import sigpy_priors as spp
 from sigpy_priors.importers.foreign import import_onnx
-from sigpy_priors.onnx.load import read_onnx
-from sigpy_priors.onnx.engine.runtime import OnnxModule
 from sigpy_priors.importers.probe import probe
+from sigpy_priors.onnx.engine.runtime import OnnxModule
+from sigpy_priors.onnx.load import read_onnx
 
 CASES = {
     "ours": ({}, {}),
@@ -53,7 +53,11 @@ def test_conventions_are_found_and_the_prior_is_right(name, tmp_path, smooth, im
     told = {"parametrization": "residual"} if name == "residual" else {}
     card = import_onnx(path, out, show=lines.append, **told)
     output = {**OURS, **expected}
-    found = {**card.options, **card.precond_options, "scale": tuple(card.options["scale"])}
+    found = {
+        **card.options,
+        **card.precond_options,
+        "scale": tuple(card.options["scale"]),
+    }
     found["parametrization"] = found["output"]
     assert {k: found[k] for k in output} == output
     assert "denoises the bundled slice" in lines[0] and output["schedule"] in lines[0]
@@ -157,6 +161,12 @@ def test_schedules_state_the_levels_of_the_literature():
     vp = make_schedule("vp:0.1,20")
     a = np.exp(-(0.1 + 0.5 * 19.9))  # alpha_bar at t = 1
     assert np.exp(vp.log_sigma[-1]) == pytest.approx(np.sqrt((1 - a) / a), rel=1e-6)
-    for bad in ("cosine:x", "geometric:-1", "vp:1,2,3", {"sigmas": [1, 2, 1]}, {"a": []}):
+    for bad in (
+        "cosine:x",
+        "geometric:-1",
+        "vp:1,2,3",
+        {"sigmas": [1, 2, 1]},
+        {"a": []},
+    ):
         with pytest.raises(ValueError):
             make_schedule(bad)

@@ -64,7 +64,13 @@ class Oracle:
         from sigpy_priors.app.sampling import PosteriorSampling
 
         defaults = dict(
-            y=self.y, mps=self.mps, prior=self.prior, weights=self.weights,
-            noise_std=NOISE, scale=1.0, show_pbar=False, num_samples=4,
+            y=self.y,
+            mps=self.mps,
+            prior=self.prior,
+            weights=self.weights,
+            noise_std=NOISE,
+            scale=1.0,
+            show_pbar=False,
+            num_samples=4,
         )
         return PosteriorSampling(**defaults | kwargs)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sampling_oracle import SIZE
 
-from sampling_oracle import NOISE, SIZE
 from sigpy_priors.models.precond import EDM, VP, Score
-from sigpy_priors.priors.network import NetworkPrior
 from sigpy_priors.posterior.samplers import METHODS
+from sigpy_priors.priors.network import NetworkPrior
 
 
 class Tiny(torch.nn.Module):
@@ -78,7 +78,9 @@ def test_preconditionings_of_one_denoiser_give_the_same_samples(oracle):
     ]
     runs = [
         oracle.app(
-            prior=NetworkPrior(m, sigma_range=(0.02, 10)), num_samples=2, steps=6,
+            prior=NetworkPrior(m, sigma_range=(0.02, 10)),
+            num_samples=2,
+            steps=6,
             y=oracle.y.astype(np.complex128),
         ).run()
         for m in models

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import sigpy as sp
 import sigpy.mri as mr
-
 from sampling_oracle import NOISE, SIZE, Oracle, complex_normal
-from sigpy_priors.priors.gaussian import GaussianMixturePrior
+
+from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.posterior.samplers import METHODS
 from sigpy_priors.posterior.samplers.core import Denoiser, Noise
 from sigpy_priors.posterior.samplers.modes import directions
 from sigpy_priors.posterior.samplers.moment import allot
 from sigpy_priors.posterior.samplers.subspace import Subspace
-from sigpy_priors.app.sampling import PosteriorSampling
+from sigpy_priors.posterior.statistics import interval
+from sigpy_priors.priors.gaussian import GaussianMixturePrior
 from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.solve import conjugate_gradient
-from sigpy_priors.posterior.statistics import interval
 
 
 def test_default_has_the_exact_mean_std_and_coverage(oracle):
@@ -161,7 +161,13 @@ def test_mode_weights_of_a_mixture(sigma):
         weights = weights * np.exp(-gap / (sigma**2 + 0.01 * (row**2).sum()))
         weights /= weights.sum()
     app = PosteriorSampling.from_linop(
-        A, y, prior, sigma or 0.0, num_samples=1000, scale=1.0, chunk_size=1000,
+        A,
+        y,
+        prior,
+        sigma or 0.0,
+        num_samples=1000,
+        scale=1.0,
+        chunk_size=1000,
         show_pbar=False,
     )
     x = app.run()

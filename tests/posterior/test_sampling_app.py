@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sigpy as sp
 import sigpy.mri as mr
-
 from sampling_oracle import NOISE, SIZE
+
 from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.posterior.samplers import METHODS
 
@@ -97,17 +97,21 @@ def test_any_linop_is_the_same_as_maps(oracle):
     A = mr.linop.Sense(oracle.mps, weights=oracle.weights)
     a = oracle.app(**FAST).run()
     b = PosteriorSampling.from_linop(
-        A, oracle.y, oracle.prior, NOISE, num_samples=4, scale=1.0,
-        show_pbar=False, **FAST,
+        A,
+        oracle.y,
+        oracle.prior,
+        NOISE,
+        num_samples=4,
+        scale=1.0,
+        show_pbar=False,
+        **FAST,
     ).run()
     np.testing.assert_allclose(a, b, atol=2e-3 * np.abs(a).max())
 
 
 def test_scale_and_units_of_the_data_do_not_matter(oracle):
     a = oracle.app(**FAST).run()
-    b = oracle.app(
-        y=100 * oracle.y, noise_std=100 * NOISE, scale=100.0, **FAST
-    ).run()
+    b = oracle.app(y=100 * oracle.y, noise_std=100 * NOISE, scale=100.0, **FAST).run()
     np.testing.assert_allclose(b / 100, a, atol=1e-3 * np.abs(a).max())
     assert oracle.app(scale=None).scale == pytest.approx(
         oracle.app(scale=None, y=7 * oracle.y, noise_std=7 * NOISE).scale / 7, rel=1e-3
@@ -119,7 +123,12 @@ def test_two_slices_of_sms(oracle):
     n = SIZE
     split = sp.linop.Reshape((2, n // 2, n), (n, n))
     weighted = sp.linop.Multiply((2, n // 2, n), np.array([1, 1j]).reshape(2, 1, 1))
-    A = sp.linop.FFT((n // 2, n)) * sp.linop.Sum((2, n // 2, n), (0,)) * weighted * split
+    A = (
+        sp.linop.FFT((n // 2, n))
+        * sp.linop.Sum((2, n // 2, n), (0,))
+        * weighted
+        * split
+    )
     x = PosteriorSampling.from_linop(
         A, A(oracle.x), oracle.prior, NOISE, num_samples=2, show_pbar=False, **FAST
     ).run()

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-
 from sampling_oracle import complex_normal
-from sigpy_priors.posterior import calibration
-from sigpy_priors.posterior import statistics
+
+from sigpy_priors.posterior import calibration, statistics
 
 
 def test_online_moments_are_those_of_all_samples():

@@ -6,12 +6,12 @@ import sigpy as sp
 import torch
 
 import sigpy_priors as spp
+from sigpy_priors.load import load_prior
+from sigpy_priors.priors.base import DensityPrior
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.density import NetworkDensity
-from sigpy_priors.priors.gaussian import GaussianPrior
-from sigpy_priors.load import load_prior
 from sigpy_priors.priors.file import save_prior
-from sigpy_priors.priors.base import DensityPrior
+from sigpy_priors.priors.gaussian import GaussianPrior
 from sigpy_priors.prox import LogPriorReg
 from sigpy_priors.testing import check_prior, check_prox
 
@@ -51,7 +51,9 @@ def test_gradient_by_finite_differences(density, image):
         for unit in (1, 1j):
             step = np.zeros_like(image)
             step[i, j] = 1e-5 * unit
-            slope = (density.log_prob(image + step) - density.log_prob(image - step)) / 2e-5
+            slope = (
+                density.log_prob(image + step) - density.log_prob(image - step)
+            ) / 2e-5
             expected = (grad[i, j] * np.conj(unit)).real
             assert slope == pytest.approx(expected, rel=1e-5, abs=1e-4)
 
@@ -145,7 +147,13 @@ def test_sample(density):
     assert x.shape == (2, 6, 9) and x.dtype == np.complex64
     assert np.array_equal(x, density.sample((6, 9), n=2, seed=3, show_pbar=False))
     assert not np.array_equal(x, density.sample((6, 9), n=2, seed=4, show_pbar=False))
-    for bad in ({"n": 0}, {"n": 1.5}, {"shape": 8}, {"shape": (4.5, 4)}, {"seed": None}):
+    for bad in (
+        {"n": 0},
+        {"n": 1.5},
+        {"shape": 8},
+        {"shape": (4.5, 4)},
+        {"seed": None},
+    ):
         with pytest.raises(ValueError, match="all whole numbers"):
             density.sample(**{"shape": (6, 9)} | bad)
 
@@ -214,9 +222,7 @@ def test_prox_in_linear_least_squares(gaussian, rng):
     A = sp.linop.Identity((12, 10))
     y = rng.standard_normal((12, 10)) + 0j
     prox = LogPriorReg((12, 10), OnlyDensity(gaussian), 1e-4)
-    x = sp.app.LinearLeastSquares(
-        A, y, proxg=prox, max_iter=50, show_pbar=False
-    ).run()
+    x = sp.app.LinearLeastSquares(A, y, proxg=prox, max_iter=50, show_pbar=False).run()
     assert np.linalg.norm(x - spp.prox.DenoiserReg((12, 10), gaussian, 1e-4)(1, y)) < (
         1e-2 * np.linalg.norm(y)
     )
@@ -234,7 +240,9 @@ def scan(rng, gaussian):
     mps = mr.birdcage_maps((4, *shape)).astype(np.complex128)
     mask = rng.random(shape) < 0.5
     x = gaussian.sample(1, seed=0)[0]
-    noise = 0.02 * (rng.standard_normal((4, *shape)) + 1j * rng.standard_normal((4, *shape)))
+    noise = 0.02 * (
+        rng.standard_normal((4, *shape)) + 1j * rng.standard_normal((4, *shape))
+    )
     y = mask * (sp.fft(mps * x, axes=(-2, -1)) + noise / 2**0.5)
     return y, mps, mask, shape
 

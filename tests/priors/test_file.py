@@ -9,11 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sigpy_priors.priors import file as package
-from sigpy_priors.priors.card import PriorCard
-from sigpy_priors.models import build_model
 from sigpy_priors.load import load_prior, read_card
-from sigpy_priors.priors.card import FORMAT
+from sigpy_priors.models import build_model
+from sigpy_priors.priors import file as package
+from sigpy_priors.priors.card import FORMAT, PriorCard
 from sigpy_priors.priors.file import save_prior
 
 OPTIONS = {"channels": [4, 8], "blocks": [1, 1], "emb_channels": 8}
@@ -161,9 +160,7 @@ def test_a_card_with_a_wrong_field(file, card, message):
 
 
 def test_a_card_that_is_no_json(file):
-    save_file(
-        {"a": torch.zeros(1)}, file, {"format": FORMAT, "sigpy_priors.card": "{"}
-    )
+    save_file({"a": torch.zeros(1)}, file, {"format": FORMAT, "sigpy_priors.card": "{"})
     with pytest.raises(ValueError, match="card is not valid: card: Invalid JSON"):
         load_prior(file)
 
@@ -222,7 +219,9 @@ def test_an_altered_card_is_noticed(file):
     meta["sigpy_priors.card"] = meta["sigpy_priors.card"].replace("2.0]", "3.0]")
     save_file(tensors, file, meta)
     for read in (load_prior, read_card):
-        with pytest.raises(ValueError, match="the card is not the one that was written"):
+        with pytest.raises(
+            ValueError, match="the card is not the one that was written"
+        ):
             read(file)
     del meta["sigpy_priors.card_sha256"]  # files from before it
     save_file(tensors, file, meta)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+import sigpy as sp
 import torch
 
-import sigpy as sp
 from sigpy_priors.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from sigpy_priors.testing import check_prior
 

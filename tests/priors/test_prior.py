@@ -74,7 +74,9 @@ def test_gradient_flows_through_a_tensor():
     with torch.no_grad():
         change = prior.denoise(x + step, 0.2) - prior.denoise(x - step, 0.2)
     found = (change * v.conj()).real.sum() / 2
-    assert found.item() == pytest.approx((grad.conj() * step).real.sum().item(), rel=1e-4)
+    assert found.item() == pytest.approx(
+        (grad.conj() * step).real.sum().item(), rel=1e-4
+    )
 
 
 def test_evaluations_count_images():

@@ -41,7 +41,9 @@ def test_noise_is_whitened_first(scan, rng):
     """With a covariance, of virtual coils as of the others."""
     y, _, noise = scan
     root = np.eye(20) + 0.3 * rng.normal(size=(20, 20))
-    T, _, sigma = virtual_coils(mix(root, y), noise=root @ root.conj().T * 1e-4, count=6)
+    T, _, sigma = virtual_coils(
+        mix(root, y), noise=root @ root.conj().T * 1e-4, count=6
+    )
     after = mix(T, mix(root, noise)).reshape(6, -1)
     covariance = after @ after.conj().T / after.shape[1]
     np.testing.assert_allclose(covariance, sigma**2 * np.eye(6), atol=0.15 * sigma**2)

@@ -12,6 +12,7 @@ import yaml
 import sigpy_priors
 from sigpy_priors.train.config import load_config
 
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Tiny networks gain nothing from threads, and bits depend on their number."""

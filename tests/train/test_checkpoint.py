@@ -20,9 +20,10 @@ def trained(seed):
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 2, 3))
     net = net.to(memory_format=torch.channels_last)
-    opts = [torch.optim.AdamW(net[0].parameters()), torch.optim.SGD(
-        net[1].parameters(), lr=0.1, momentum=0.9
-    )]
+    opts = [
+        torch.optim.AdamW(net[0].parameters()),
+        torch.optim.SGD(net[1].parameters(), lr=0.1, momentum=0.9),
+    ]
     for _ in range(3):
         net(torch.randn(1, 2, 8, 8)).square().sum().backward()
         for opt in opts:

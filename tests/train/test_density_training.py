@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from sigpy_priors import load_prior
-from sigpy_priors.priors.module import density_channels
 from sigpy_priors.load import read_card
+from sigpy_priors.priors.module import density_channels
 from sigpy_priors.train.loop import train
-from sigpy_priors.train.validation import bits_per_dim, trivial_bits
 from sigpy_priors.train.objective import DensityObjective
+from sigpy_priors.train.validation import bits_per_dim, trivial_bits
 
 MODEL = {
     "architecture": "pixelcnn", "precond": None,
@@ -44,7 +44,10 @@ def test_better_than_models_without_context(config, tiny_data, tmp_path):
     noise = np.random.default_rng(0).standard_normal((*img.shape, 2)) @ [1, 1j]
     noisy = img / np.percentile(abs(img), 99.8) + 0.05 / 2**0.5 * noise
     # The gradient leads back from more noise than the images had.
-    worse = noisy + 0.2 * np.random.default_rng(1).standard_normal((*img.shape, 2)) @ [1, 1j]
+    worse = noisy + 0.2 * np.random.default_rng(1).standard_normal((*img.shape, 2)) @ [
+        1,
+        1j,
+    ]
     ascent = prior.grad_log_prob(worse)
     assert np.vdot(ascent, noisy - worse).real > 0
     assert prior.log_prob(worse) < prior.log_prob(noisy)
@@ -86,7 +89,9 @@ def test_the_density_is_of_noisy_images_on_the_grid(config):
 def test_bits_of_a_known_distribution(config):
     """Independent normal pixels: bits/dim is the entropy over the grid."""
     net = DensityObjective(config()).net
-    x = 0.2 * torch.randn(4, net.channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    x = 0.2 * torch.randn(
+        4, net.channels, 64, 64, generator=torch.Generator().manual_seed(0)
+    )
     bits = trivial_bits(net, net.mixture.quantize(x))
     entropy = np.log2(0.2 * np.sqrt(2 * np.pi * np.e) / net.mixture.step)
     assert bits["Gaussian"] == pytest.approx(entropy, abs=0.02)
@@ -110,4 +115,7 @@ def test_kinds_that_do_not_fit(make_config, changes, message):
 def test_log_has_the_bits(config, tiny_data, tmp_path):
     train(config(), tiny_data, tmp_path, device="cpu", show_pbar=False)
     rows = (tmp_path / "log.csv").read_text().splitlines()
-    assert [r.split(",")[1] for r in rows if r.startswith("bits_per_dim")] == ["6", "12"]
+    assert [r.split(",")[1] for r in rows if r.startswith("bits_per_dim")] == [
+        "6",
+        "12",
+    ]

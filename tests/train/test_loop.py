@@ -127,7 +127,9 @@ def test_storing_float16_changes_the_output_negligibly(
     ema = {k[4:]: v for k, v in state(tmp_path).items() if k[:4] == "ema/"}
     exact.load_state_dict(ema)
     config = config.model_copy(update={"weight_dtype": "float32"})
-    full = load_prior(write_prior(tmp_path / "full", exact, config, goal.card(None, None), 1.0))
+    full = load_prior(
+        write_prior(tmp_path / "full", exact, config, goal.card(None, None), 1.0)
+    )
     x = np.load(tiny_data / "val.npz")["img"].astype(np.complex64)
     rng = np.random.default_rng(0)
     for sigma in (0.01, 0.1, 0.3):
@@ -326,7 +328,9 @@ def test_bfloat16_computes_in_it_and_keeps_float32_weights(
 def test_only_the_first_slices(make_config, tiny_data, tmp_path, losses, whole):
     run(make_config(data__slices=1), tiny_data, tmp_path / "one")
     run(make_config(data__slices=6), tiny_data, tmp_path / "all")
-    assert read_checkpoint(tmp_path / "one" / "checkpoint.safetensors")[0]["images"] == 1
+    assert (
+        read_checkpoint(tmp_path / "one" / "checkpoint.safetensors")[0]["images"] == 1
+    )
     assert same(state(tmp_path / "all"), state(whole))
 
 

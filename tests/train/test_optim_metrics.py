@@ -10,8 +10,8 @@ from torch import nn
 from sigpy_priors.models.precond import Direct
 from sigpy_priors.train.config import OptimConfig
 from sigpy_priors.train.loop import _average
-from sigpy_priors.train.validation import denoising_psnr, validation_set
 from sigpy_priors.train.optim import Muon, _orthogonalize, cosine, make_optimizers
+from sigpy_priors.train.validation import denoising_psnr, validation_set
 
 
 def test_cosine_schedule_with_warmup():

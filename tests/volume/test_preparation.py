@@ -51,7 +51,10 @@ def test_the_noise_scan_of_a_file_tells_no_level(small_volume, smooth_prior):
 def test_virtual_coils(small_volume, smooth_prior):
     """With given maps the image stays what it is; fewer coils are asked for."""
     y, mps = small_volume
-    more = np.concatenate([y, 0.5 * y[:, 1:3]], 1), np.concatenate([mps, 0.5 * mps[:, 1:3]], 1)
+    more = (
+        np.concatenate([y, 0.5 * y[:, 1:3]], 1),
+        np.concatenate([mps, 0.5 * mps[:, 1:3]], 1),
+    )
     alone = one(volume.recon(y, smooth_prior, mps, noise_std=0.01))
     few = one(volume.recon(more[0], smooth_prior, more[1], noise_std=0.01, coils=4))
     assert np.linalg.norm(few - alone) < 0.02 * np.linalg.norm(alone)
