@@ -113,7 +113,7 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         "--precision",
         default="full",
         metavar="P",
-        help="of the network: full, bfloat16, or on GPUs tf32 [full]",
+        help="of the network: full (single), double, bfloat16, or on GPUs tf32 [full]",
     )
     p.add_argument(
         "--noise-std",

@@ -103,7 +103,7 @@ def _vp(low=0.1, high=20.0):
 def _geometric(low=0.01, high=50.0, steps=0):
     if steps:
         return _of_sigmas(np.geomspace(low, high, _whole(steps)))
-    return Schedule("time", False, np.log([low, high]), np.array([0.0, 1.0]))
+    return _of_sigmas([low, high])
 
 
 SCHEDULES = {

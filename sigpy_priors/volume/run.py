@@ -91,7 +91,7 @@ class Job:
             ...); None is the noise scan of the file, if it has one.
         shape (tuple of int or None): H and W of the image, with ``coord`` and
             estimated maps; None is the nominal size of the trajectory.
-        precision (str): of the network: "full", "bfloat16", or on GPUs "tf32".
+        precision (str): of the network, one of ``NetworkPrior``'s.
         device (int): GPU number, or -1.
         coil_batch_size (int or None): coils at a time.
         options (dict): of ``compute``; they decide the result.

@@ -1,5 +1,7 @@
 """Small networks as ONNX files, in conventions that are known."""
 
+import warnings
+
 import numpy as np
 import torch
 from torch import nn
@@ -106,8 +108,15 @@ def write(
     dynamic = {names[0]: axes}
     if c.ndim and "N" not in fixed:
         dynamic[names[1]] = {0: "N"}
-    torch.onnx.export(
-        module.eval(), (x, c), str(path), dynamo=False, input_names=list(names),
-        output_names=["y"], dynamic_axes=dynamic, opset_version=18,
+    write_old(
+        module.eval(), (x, c), path, input_names=list(names), output_names=["y"],
+        dynamic_axes=dynamic, opset_version=18,
     )  # fmt: skip
     return path
+
+
+def write_old(module, args, path, **options):
+    """By torch's old exporter, as most files of others; it warns of its age."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, args, str(path), dynamo=False, **options)

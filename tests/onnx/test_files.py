@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from onnx_networks import As, Smooth, write
+from onnx_networks import As, Smooth, write, write_old
 
 import sigpy_priors as spp
 from sigpy_priors.importers.foreign import import_onnx
@@ -72,8 +72,9 @@ def test_wrong_rank_is_refused(tmp_path):
             return x * sigma
 
     path = tmp_path / "net.onnx"
-    torch.onnx.export(Flat(), (torch.ones(4, 6), torch.ones(1)), str(path), dynamo=False,
-                      input_names=["x", "sigma"])  # fmt: skip
+    write_old(
+        Flat(), (torch.ones(4, 6), torch.ones(1)), path, input_names=["x", "sigma"]
+    )
     with pytest.raises(ValueError, match="'x' has 2 axes.*expected four"):
         import_onnx(path, tmp_path / "prior.onnx", show=None)
 
@@ -151,8 +152,7 @@ def test_a_third_input_is_refused(tmp_path):
 
     path = tmp_path / "net.onnx"
     args = torch.ones(1, 2, 8, 8), torch.ones(1), torch.ones(1)
-    torch.onnx.export(Labelled(), args, str(path), dynamo=False,
-                      input_names=["x", "sigma", "label"])  # fmt: skip
+    write_old(Labelled(), args, path, input_names=["x", "sigma", "label"])
     with pytest.raises(ValueError, match="3 inputs.*--inputs"):
         import_onnx(path, tmp_path / "p.onnx", show=None)
     with pytest.raises(ValueError, match="inputs label would be left"):

@@ -47,8 +47,8 @@ def test_network_sees_sigma_over_sqrt_two():
     x = np.ones((4, 4), complex)
     out = prior.denoise(x, 1.0)
     # Complex variance 1 in prior and noise alike, half of it per channel.
-    np.testing.assert_allclose(out, x / 2)
-    inner = prior.to(torch.device("cpu"), torch.float64)
+    np.testing.assert_allclose(out, x / 2, rtol=1e-6)
+    inner = prior.to(torch.device("cpu"), torch.float32)
     assert inner.model.net.seen.item() == pytest.approx(1 / 2**0.5)
 
 
@@ -62,11 +62,13 @@ def test_padding_does_not_reach_inside():
 def test_score_is_held_below_the_trained_range():
     prior = NetworkPrior(Direct(Wiener(0.5)), sigma_range=(0.1, 5))
     x = np.ones((4, 4), complex)
+    np.testing.assert_allclose(prior.score(x, 0.01), prior.score(x, 0.1), rtol=1e-3)
+    prior = prior.with_options("double")
     np.testing.assert_allclose(prior.score(x, 0.01), prior.score(x, 0.1))
 
 
 def test_gradient_flows_through_a_tensor():
-    prior = small_unet()
+    prior = small_unet().with_options("double")
     x = torch.randn(8, 8, dtype=torch.complex128, requires_grad=True)
     v = torch.randn(8, 8, dtype=torch.complex128)
     (grad,) = torch.autograd.grad((prior.denoise(x, 0.2) * v.conj()).real.sum(), x)
@@ -77,6 +79,16 @@ def test_gradient_flows_through_a_tensor():
     assert found.item() == pytest.approx(
         (grad.conj() * step).real.sum().item(), rel=1e-4
     )
+
+
+def test_a_double_image_runs_the_network_in_single_precision():
+    prior = small_unet()
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 2)).view(complex)[..., 0]
+    out = prior.denoise(x, 0.2)
+    assert out.dtype == np.complex128
+    assert list(prior._copies) == [(torch.device("cpu"), torch.float32)]
+    exact = prior.with_options("double").denoise(x, 0.2)
+    assert 0 < np.abs(out - exact).max() < 1e-5 * np.abs(exact).max()
 
 
 def test_evaluations_count_images():
@@ -131,7 +143,7 @@ def test_options_share_weights_and_are_checked():
     assert fast.sigma_range == prior.sigma_range and prior.precision == "full"
     x = np.ones((8, 8), np.complex64)
     np.testing.assert_array_equal(fast.denoise(x, 0.1), prior.denoise(x, 0.1))
-    with pytest.raises(ValueError, match="full, tf32, bfloat16, got 'float8'"):
+    with pytest.raises(ValueError, match="full, double, tf32, bfloat16, got 'float8'"):
         prior.with_options("float8")
 
 

@@ -64,8 +64,8 @@ def _method(function: Callable, steps: int, cost: Callable, alone: int | None = 
 
 METHODS: dict[str, Method] = {
     "mmps": _method(mmps, 15, lambda n, o: n + o["products"], alone=60),
-    "ald": _method(ald, 20, lambda n, o: n * o["steps"] + 1),
-    "pula": _method(pula, 30, lambda n, o: n * o["steps"] + 1),
+    "ald": _method(ald, 20, lambda n, o: n * o["steps_per_level"] + 1),
+    "pula": _method(pula, 30, lambda n, o: n * o["steps_per_level"] + 1),
     "pc": _method(predictor_corrector, 30, lambda n, o: 2 * n - 1),
     "dps": _method(dps, 30, lambda n, o: 2 * n - 1),
     "pigdm": _method(pigdm, 30, lambda n, o: 2 * n),

@@ -55,7 +55,7 @@ def ald(
     data: Problem,
     noise: Noise,
     sigmas: Sequence[float],
-    steps: int = 3,
+    steps_per_level: int = 3,
     step_size: float = 0.5,
 ) -> Array:
     r"""Annealed Langevin dynamics.
@@ -65,7 +65,7 @@ def ald(
         data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
-        steps (int): steps at each level.
+        steps_per_level (int): steps at each level.
         step_size (float): :math:`\eta`, relative to the squared noise level.
 
     Returns:
@@ -74,7 +74,7 @@ def ald(
     x = sigmas[0] * noise(data.shape)
     for sigma in sigmas:
         tau = step_size * sigma**2
-        for _ in range(steps):
+        for _ in range(steps_per_level):
             score = (denoiser(x, sigma) - x) / sigma**2
             score -= data.gradient(x) / (data.noise_std**2 + sigma**2)
             x = x + tau * score + math.sqrt(2 * tau) * noise(data.shape)
@@ -86,7 +86,7 @@ def pula(
     data: Problem,
     noise: Noise,
     sigmas: Sequence[float],
-    steps: int = 2,
+    steps_per_level: int = 2,
     step_size: float = 0.5,
     cg_iter: int = 20,
 ) -> Array:
@@ -97,7 +97,7 @@ def pula(
         data (Problem): likelihood, in the prior's units.
         noise (Noise): random streams.
         sigmas (sequence of float): falling noise levels.
-        steps (int): steps at each level.
+        steps_per_level (int): steps at each level.
         step_size (float): :math:`\tau` in (0, 1].
         cg_iter (int): most conjugate gradient steps of a solve.
 
@@ -107,7 +107,7 @@ def pula(
     x = sigmas[0] * noise(data.shape)
     for sigma in sigmas:
         rho = (data.noise_std / sigma) ** 2
-        for _ in range(steps):
+        for _ in range(steps_per_level):
             # sigma_y^2 (tau s + sqrt(2 tau) (A^H n_1 / sigma_y + n_2 / sigma))
             b = rho * (denoiser(x, sigma) - x) - data.gradient(x)
             n = data.noise_std * data.adjoint(noise(data.A.oshape))
