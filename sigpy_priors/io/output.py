@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ def check_output(path: str | Path) -> None:
         path (str or Path): ``.npy`` or ``.cfl``, in a folder that exists.
 
     Raises:
-        ValueError: if the ending is unknown or the folder does not exist.
+        ValueError: if the ending is unknown, or the folder does not exist or may not
+            be written.
     """
     path = Path(path)
     if path.suffix.lower() not in _OUTPUTS:
@@ -31,6 +33,15 @@ def check_output(path: str | Path) -> None:
         )
     if not path.parent.is_dir():
         raise ValueError(f"{path}: no folder {path.parent}; make it first.")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, expected the name of a file.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as e:
+        raise ValueError(
+            f"{path}: cannot be written ({e.strerror}); choose another folder."
+        ) from e
 
 
 def write_image(path: str | Path, image: np.ndarray, samples: bool = False) -> None:
@@ -44,9 +55,15 @@ def write_image(path: str | Path, image: np.ndarray, samples: bool = False) -> N
 
     Raises:
         ValueError: if the ending is unknown or the shape is another.
+        FloatingPointError: if a value is NaN or infinite.
     """
     check_output(path)
     path = Path(path)
+    bad = image.size - int(np.isfinite(image).sum())
+    if bad:
+        raise FloatingPointError(
+            f"{path}: {bad} of {image.size} values are NaN or infinite; not written."
+        )
     inner = "samples, H, W" if samples else "H, W"
     if image.ndim - samples not in (2, 3):
         raise ValueError(

@@ -20,7 +20,7 @@ from sigpy_priors.io.slices import (
     read_coord,
 )
 
-__all__ = ["Inputs", "fingerprint"]
+__all__ = ["Inputs", "fingerprint", "refuse_inputs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def fingerprint(source: Source | None) -> list | None:
         source (str, Path, array or None): an input.
 
     Returns:
-        list or None: JSON-able; path, size and time of a file, type, shape and
+        list or None: JSON-able; name, size and SHA-256 of a file, type, shape and
         SHA-256 of an array.
     """
     if source is None:
@@ -138,9 +138,41 @@ def fingerprint(source: Source | None) -> list | None:
         path, group = file_of(source)
         if path.suffix == ".hdr":
             path = path.with_suffix(".cfl")  # the data of a BART pair
-        stat = path.stat()
         name = str(path.resolve()) + (f"/{group}" if group else "")
-        return [name, stat.st_size, stat.st_mtime_ns]
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return [name, path.stat().st_size, digest]
     array = np.ascontiguousarray(sp.to_device(source, sp.cpu_device))
     digest = hashlib.sha256(array.tobytes()).hexdigest()
     return [str(array.dtype), list(array.shape), digest]
+
+
+def refuse_inputs(output: str | Path, sources: dict[str, object]) -> None:
+    """Raise a ValueError if an output is one of the files that are read.
+
+    Args:
+        output (str or Path): file to write, a ``.cfl`` with its ``.hdr``.
+        sources (dict): name to what was given: a path, or anything else.
+    """
+    pair = (".cfl", ".hdr")
+
+    def files(path: str | Path) -> list[Path]:
+        path = Path(path)
+        both = [path.with_suffix(s) for s in pair] if path.suffix in pair else [path]
+        return [p.resolve() for p in both]
+
+    written = set(files(output))
+    for name, source in sources.items():
+        if not isinstance(source, str | Path):
+            continue
+        path = file_of(source)[0] if name != "prior" else Path(source)
+        same = written & set(files(path)) or any(
+            w.exists() and r.exists() and w.samefile(r)
+            for w in written
+            for r in files(path)
+        )
+        if same:
+            raise ValueError(
+                f"{output}: is the {name} that is read, and would be overwritten; choose "
+                f"another name for the output."
+            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from sigpy_priors.io.output import check_output, write_image
 from sigpy_priors.io.slices import Source
 from sigpy_priors.priors.base import Prior
 from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
-from sigpy_priors.volume.inputs import Inputs, fingerprint
+from sigpy_priors.volume.inputs import Inputs, fingerprint, refuse_inputs
 from sigpy_priors.volume.store import SliceStore
 from sigpy_priors.volume.worker import (
     Computed,
@@ -199,8 +200,20 @@ class Job:
             body, if nothing was raised.
         """
         check_output(output)
+        refuse_inputs(output, {n: getattr(self, n) for n in (*_SOURCES, "prior")})
         inputs = self._open(scheduler)
-        store = SliceStore(output, self._settings(), restart)
+        with contextlib.closing(SliceStore(output, self._settings(), restart)) as store:
+            store.lock()
+            yield from self._finished(inputs, store, scheduler, workers, show_pbar)
+
+    def _finished(
+        self,
+        inputs: Inputs,
+        store: SliceStore,
+        scheduler: Scheduler,
+        workers: int | None,
+        show_pbar: bool,
+    ) -> Iterator[Finished]:
         missing = [i for i in inputs.numbers if i not in store]
         results = self._compute(
             inputs, missing, store.output, scheduler, workers, show_pbar
@@ -238,7 +251,10 @@ class Job:
         settings = {**self.options}
         settings |= {name: getattr(self, name) for name in _NUMBERS}
         settings |= {name: fingerprint(getattr(self, name)) for name in _SOURCES}
-        settings["prior"] = prior.card.weights_sha256 if prior.card else repr(prior)
+        settings["prior"] = repr(prior)
+        if prior.card:  # which has the digest of the weights
+            text = prior.card.model_dump_json()
+            settings["prior"] = hashlib.sha256(text.encode()).hexdigest()
         return json.loads(json.dumps(settings, default=repr))
 
     def _function(

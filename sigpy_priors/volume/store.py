@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.io.output import write_image
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two runs are not told apart
+    fcntl = None
 
 __all__ = ["SliceStore", "checkpoint_file"]
 
@@ -50,10 +56,45 @@ class SliceStore:
         self.folder = self.output.with_name(self.output.name + ".part")
         self.settings = settings
         self._settings_file = self.folder / "settings.json"
+        self._lock: IO[str] | None = None
         if restart:
+            self.lock()
             self._discard()
+        self._compare()
+
+    def lock(self) -> None:
+        """Keep other runs from this output, until :meth:`close` or this process ends.
+
+        Raises:
+            ValueError: if another run has it.
+        """
+        if self._lock is not None or fcntl is None:
+            return
+        path = self.output.with_name(f".{self.output.name}.lock")
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        file = os.fdopen(os.open(path, flags, 0o644), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise ValueError(
+                f"{self.output}: another run is writing it; wait for its end, or choose "
+                f"another output."
+            ) from None
+        self._lock = file
+        self._compare()  # with what another run may have left meanwhile
+
+    def close(self) -> None:
+        """Let other runs have the output; what is unfinished stays."""
+        if self._lock is not None:
+            self.output.with_name(f".{self.output.name}.lock").unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def _compare(self) -> None:
         if not self._settings_file.is_file():
             return
+        settings = self.settings
         old = json.loads(self._settings_file.read_text())
         changed = [k for k in settings if old.get(k) != settings[k]]
         if changed:
@@ -72,6 +113,7 @@ class SliceStore:
 
     def save(self, i: int, image: np.ndarray) -> None:
         """Keep the finished slice ``i``, an array (H, W) or (samples, H, W)."""
+        self.lock()
         self.folder.mkdir(exist_ok=True)
         if not self._settings_file.is_file():  # always before the first slice
             text = json.dumps(self.settings)
