@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from torch import nn
-
 from bart_plugin.exporters import GraphSpec, write_graph
 from sigpy_priors.io.cache import cache
 from sigpy_priors.priors.base import Prior
+from sigpy_priors.priors.digest import module_digest
 
 __all__ = ["cached_graph", "folder"]
 
 # To be raised when the same prior and settings make another file than before.
-FORMAT = 1
+FORMAT = 2
 
 KEPT = 20  # about 20 MB each for the bundled prior
 
@@ -36,7 +35,7 @@ def cached_graph(prior: Prior, spec: GraphSpec, ending: str = ".pb") -> Path:
         Path: the file.
     """
     module = prior.module()
-    key = repr((FORMAT, _fingerprint(module), ending, spec))
+    key = repr((FORMAT, module_digest(module), ending, spec))
     name = hashlib.sha256(key.encode()).hexdigest()[:24]
     path = folder() / f"{name}{ending}"
     if path.exists():
@@ -45,23 +44,6 @@ def cached_graph(prior: Prior, spec: GraphSpec, ending: str = ".pb") -> Path:
         write_graph(prior, module, path, spec)
         _prune()
     return path
-
-
-def _fingerprint(module: nn.Module) -> str:
-    """Digest of everything in a module that ends up in a graph."""
-    sha = hashlib.sha256(repr(module).encode())
-    for name, t in sorted(module.state_dict().items()):
-        sha.update(name.encode() + str((t.dtype, tuple(t.shape))).encode())
-        sha.update(t.detach().cpu().contiguous().numpy().tobytes())
-    for name, part in module.named_modules():
-        plain = {
-            k: v
-            for k, v in vars(part).items()
-            if isinstance(v, (int, float, str, tuple))
-        }
-        what = (name, type(part).__qualname__, sorted(plain.items()))
-        sha.update(repr(what).encode())
-    return sha.hexdigest()
 
 
 def _prune() -> None:

@@ -19,6 +19,7 @@ from sigpy_priors.posterior import statistics
 from sigpy_priors.posterior.draws import Draws
 from sigpy_priors.posterior.samplers import METHODS, Denoiser, Noise
 from sigpy_priors.priors.base import DenoiserPrior, check_kind
+from sigpy_priors.priors.digest import prior_digest
 from sigpy_priors.scan.checks import check_finite
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.scan.problem import Problem
@@ -191,7 +192,8 @@ class PosteriorSampling(sp.app.App):
         self._in_units_of_prior(problem, scale)
         self._schedule(steps, sigma_max, sigma_min)
         self.chunk_size = min(chunk_size or self._fitting(), num_samples)
-        self.draws = Draws(keep_samples, checkpoint, self._fingerprint(keep_samples))
+        fingerprint = "" if checkpoint is None else self._fingerprint(keep_samples)
+        self.draws = Draws(keep_samples, checkpoint, fingerprint)
         self.draws.load(self.device)
         super().__init__(None, show_pbar=show_pbar)
 
@@ -322,7 +324,7 @@ class PosteriorSampling(sp.app.App):
             self.scale,
             keep,
             sorted(self.options.items()),
-            repr(self.prior),
+            prior_digest(self.prior),
         )
         sha.update(repr(rest).encode())
         return sha.hexdigest()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -19,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from sigpy_priors.io.lock import exclusive
 from sigpy_priors.io.output import check_output, write_image
 from sigpy_priors.io.slices import Source
 from sigpy_priors.priors.base import Prior
+from sigpy_priors.priors.digest import prior_digest
 from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
 from sigpy_priors.volume.inputs import Inputs, fingerprint, refuse_inputs
 from sigpy_priors.volume.store import SliceStore
@@ -202,8 +203,8 @@ class Job:
         check_output(output)
         refuse_inputs(output, {n: getattr(self, n) for n in (*_SOURCES, "prior")})
         inputs = self._open(scheduler)
-        with contextlib.closing(SliceStore(output, self._settings(), restart)) as store:
-            store.lock()
+        with exclusive(output):
+            store = SliceStore(output, self._settings(), restart)
             yield from self._finished(inputs, store, scheduler, workers, show_pbar)
 
     def _finished(
@@ -251,10 +252,7 @@ class Job:
         settings = {**self.options}
         settings |= {name: getattr(self, name) for name in _NUMBERS}
         settings |= {name: fingerprint(getattr(self, name)) for name in _SOURCES}
-        settings["prior"] = repr(prior)
-        if prior.card:  # which has the digest of the weights
-            text = prior.card.model_dump_json()
-            settings["prior"] = hashlib.sha256(text.encode()).hexdigest()
+        settings["prior"] = prior_digest(prior)
         return json.loads(json.dumps(settings, default=repr))
 
     def _function(

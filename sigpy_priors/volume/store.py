@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.files import FileError, load_npy, read_text, reading
 from sigpy_priors.io.output import write_image
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where two runs are not told apart
-    fcntl = None
+from sigpy_priors.volume.inputs import fingerprint
 
 __all__ = ["SliceStore", "checkpoint_file"]
 
@@ -56,46 +52,17 @@ class SliceStore:
         self.folder = self.output.with_name(self.output.name + ".part")
         self.settings = settings
         self._settings_file = self.folder / "settings.json"
-        self._lock: IO[str] | None = None
         if restart:
-            self.lock()
             self._discard()
         self._compare()
-
-    def lock(self) -> None:
-        """Keep other runs from this output, until :meth:`close` or this process ends.
-
-        Raises:
-            ValueError: if another run has it.
-        """
-        if self._lock is not None or fcntl is None:
-            return
-        path = self.output.with_name(f".{self.output.name}.lock")
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        file = os.fdopen(os.open(path, flags, 0o644), "r+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise ValueError(
-                f"{self.output}: another run is writing it; wait for its end, or choose "
-                f"another output."
-            ) from None
-        self._lock = file
-        self._compare()  # with what another run may have left meanwhile
-
-    def close(self) -> None:
-        """Let other runs have the output; what is unfinished stays."""
-        if self._lock is not None:
-            self.output.with_name(f".{self.output.name}.lock").unlink(missing_ok=True)
-            self._lock.close()
-            self._lock = None
 
     def _compare(self) -> None:
         if not self._settings_file.is_file():
             return
         settings = self.settings
-        old = json.loads(self._settings_file.read_text())
+        advice = "begin anew with restart=True (--restart)"
+        with reading(self._settings_file, "settings of a run", advice):
+            old = dict(json.loads(read_text(self._settings_file)))
         changed = [k for k in settings if old.get(k) != settings[k]]
         if changed:
             was = ", ".join(f"{k} {old.get(k)}, now {settings[k]}" for k in changed)
@@ -108,21 +75,38 @@ class SliceStore:
     def _file(self, i: int) -> Path:
         return self.folder / f"{i:05d}.npy"
 
+    def _digest_file(self, i: int) -> Path:
+        return self.folder / f"{i:05d}.json"
+
     def __contains__(self, i: int) -> bool:
         return self._file(i).is_file()
 
     def save(self, i: int, image: np.ndarray) -> None:
         """Keep the finished slice ``i``, an array (H, W) or (samples, H, W)."""
-        self.lock()
+        self._compare()  # with what another run may have left meanwhile
         self.folder.mkdir(exist_ok=True)
         if not self._settings_file.is_file():  # always before the first slice
             text = json.dumps(self.settings)
             write_atomic(self._settings_file, lambda p: p.write_text(text))
+        text = json.dumps(fingerprint(image))
+        write_atomic(self._digest_file(i), lambda p: p.write_text(text))
         write_image(self._file(i), image)
 
     def load(self, i: int) -> np.ndarray:
-        """The finished slice ``i``."""
-        return np.load(self._file(i))
+        """The finished slice ``i``.
+
+        Raises:
+            FileError: if it is not what was saved.
+        """
+        file = self._file(i)
+        image = np.array(load_npy(file))
+        saved = read_text(self._digest_file(i)) if self._digest_file(i).exists() else ""
+        if json.dumps(fingerprint(image)) != saved:
+            raise FileError(
+                f"{file}: is not the slice that was saved; remove it, to have it computed "
+                f"again."
+            )
+        return image
 
     def remove(self) -> None:
         """Delete all slices."""

@@ -1,5 +1,6 @@
 """Outputs are not inputs, belong to one run, and hold numbers."""
 
+import fcntl
 import json
 import os
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import sigpy_priors as spp
+from sigpy_priors.io.lock import exclusive
 from sigpy_priors.io.output import check_output, write_image
 from sigpy_priors.volume.inputs import fingerprint, refuse_inputs
 from sigpy_priors.volume.store import SliceStore
@@ -32,16 +34,69 @@ def test_the_header_of_a_pair_is_an_input_too(tmp_path):
     refuse_inputs(tmp_path / "n.cfl", {"maps": str(tmp_path / "m.hdr"), "coord": None})
 
 
-def test_two_runs_do_not_share_an_output(tmp_path):
+def test_slices_of_two_runs_are_not_mixed(tmp_path):
+    """Both have begun before either has kept anything."""
     a = SliceStore(tmp_path / "out.npy", {"kspace": "a"})
     b = SliceStore(tmp_path / "out.npy", {"kspace": "b"})
     a.save(0, np.ones((4, 4), complex))
-    with pytest.raises(ValueError, match="another run is writing"):
-        b.save(1, np.ones((4, 4), complex))
-    a.close()
     with pytest.raises(ValueError, match="unfinished run with other settings"):
         b.save(1, np.ones((4, 4), complex))
     assert 0 in a and 1 not in a
+
+
+def test_an_output_has_one_run_at_a_time(tmp_path):
+    out = tmp_path / "out.npy"
+    with exclusive(out):
+        with pytest.raises(ValueError, match="another run is writing"), exclusive(out):
+            pass
+        with exclusive(tmp_path / "other.npy"):
+            pass
+    assert not list(tmp_path.iterdir())
+    with exclusive(out):
+        pass
+
+
+def test_a_lock_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    """Whoever opened the file before its owner removed it has to ask again."""
+    out = tmp_path / "out.npy"
+    flock, removed = fcntl.flock, []
+
+    def late(descriptor, how):
+        if not removed:
+            (tmp_path / ".out.npy.lock").unlink()
+            removed.append(True)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with exclusive(out):
+        assert (tmp_path / ".out.npy.lock").exists()
+        with pytest.raises(ValueError, match="another run"), exclusive(out):
+            pass
+
+
+@pytest.mark.parametrize("damage", ["value", "digest", "cut"])
+def test_a_damaged_slice_is_not_taken(tmp_path, damage):
+    store = SliceStore(tmp_path / "out.npy", {})
+    store.save(3, np.ones((4, 4), complex))
+    np.testing.assert_array_equal(store.load(3), 1)
+    file = store.folder / "00003.npy"
+    if damage == "value":
+        np.save(file, np.full((4, 4), 1.01 + 0j))
+    elif damage == "digest":
+        (store.folder / "00003.json").unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="00003.npy: "):
+        store.load(3)
+
+
+def test_damaged_settings_are_one_line(tmp_path):
+    store = SliceStore(tmp_path / "out.npy", {"a": 1})
+    store.save(0, np.ones((4, 4)))
+    for text in ("{", "[1]", "\xff\x00"):
+        (store.folder / "settings.json").write_text(text)
+        with pytest.raises(ValueError, match=r"settings.json: .*--restart"):
+            SliceStore(tmp_path / "out.npy", {"a": 1})
 
 
 def test_a_run_belongs_to_the_content_of_its_files(tmp_path):
