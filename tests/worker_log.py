@@ -1,6 +1,7 @@
 """A log that functions write on Dask workers; a module as light as they need."""
 
 import os
+from pathlib import Path
 
 
 def log(path, i):
@@ -11,5 +12,6 @@ def log(path, i):
 
 def read(path):
     """The slices that were begun, in order, and the processes that did it."""
-    lines = [line.split() for line in open(path)] if os.path.exists(path) else []
+    text = Path(path).read_text() if os.path.exists(path) else ""
+    lines = [line.split() for line in text.splitlines()]
     return [int(i) for i, _ in lines], [int(pid) for _, pid in lines]

@@ -5,6 +5,7 @@ import os
 import random
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
@@ -230,8 +231,9 @@ def _h5_links(data, rng):
     def change(f):
         target = rng.choice(("kspace", "b", "pipe", "other", "absent"))
         if target == "pipe":
-            os.mkfifo("pipe.h5") if not os.path.exists("pipe.h5") else None
-            f["kspace"] = h5py.ExternalLink("pipe.h5", "kspace")
+            pipe = Path(f.filename).with_name("pipe.h5")
+            os.mkfifo(pipe) if not pipe.exists() else None
+            f["kspace"] = h5py.ExternalLink(str(pipe), "kspace")
         elif target == "other":
             f["kspace"] = h5py.ExternalLink("/etc/passwd", "kspace")
         else:
