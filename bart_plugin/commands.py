@@ -74,8 +74,11 @@ def _several(kind: type) -> Callable[[str], tuple]:
 
 def _run(args: argparse.Namespace) -> int:
     from bart_plugin.exporters import export
+    from sigpy_priors.io.output import refuse_inputs
     from sigpy_priors.load import load_prior
 
+    for path in (args.path, f"{args.path}.json", f"{args.path}.pb"):
+        refuse_inputs(path, {"prior": args.name})
     algorithm = NAMES[args.algorithm]
     if args.steps is not None:
         algorithm = replace(algorithm, max_iter=args.steps)

@@ -34,6 +34,7 @@ from bart_plugin.algorithms import (
 from bart_plugin.twin.admm import BartADMM
 from bart_plugin.twin.graph_reg import GraphReg
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.validate import check_result
 from sigpy_priors.priors.base import DenoiserPrior, Prior
 from sigpy_priors.scan.checks import check_data
 from sigpy_priors.scan.noise import sampling_mask
@@ -120,6 +121,7 @@ class BartPics(sp.app.App):
 
     Raises:
         ValueError: if the version is unknown or a parameter is out of range.
+        FloatingPointError: if the image is not finite.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class BartPics(sp.app.App):
         check_data(y, mps)
         A = Sense(mps, weights=sampling_mask(y))
         adjoint = A.H(y)
+        self._setting = method.setting
         levels, factors = default_levels(prior, method, sigma, relaxation)
         weight = method.bart_lamda(lamda)
         self.proxg = GraphReg(A.ishape, prior, weight, levels, peak, factors)
@@ -165,4 +168,6 @@ class BartPics(sp.app.App):
             self.pbar.set_postfix(resid=f"{self.alg.resid:.2E}")
 
     def _output(self) -> Array:
+        why = f"after {self.alg.iter} iterations: it diverged, change {self._setting}"
+        check_result(self.alg.x, why)
         return self.alg.x

@@ -12,7 +12,7 @@ import sigpy as sp
 from sigpy_priors.alg import LBFGS, HalfQuadraticSplitting
 from sigpy_priors.app import solvers
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.validate import check_count, check_number
+from sigpy_priors.backend.validate import check_count, check_number, check_result
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 from sigpy_priors.prox import DenoiserReg, LogPriorReg
 from sigpy_priors.scan.noise import estimate_scale
@@ -261,13 +261,11 @@ class PriorRecon(sp.app.LinearLeastSquares):
         with sp.get_device(self.x):
             x: Any = super().run()
             xp = sp.get_array_module(x)
-            if not xp.isfinite(x).all():
-                raise FloatingPointError(
-                    f"the image has {int((~xp.isfinite(x)).sum())} values that are not "
-                    f"finite after {self.alg.iter} iterations of {self.solver}: the "
-                    f"data's numbers are too large or small for {x.dtype}, or the "
-                    f"iteration diverged."
-                )
+            check_result(
+                x,
+                f"after {self.alg.iter} iterations of {self.solver}: the data's numbers "
+                f"are too large or small for {x.dtype}, or the iteration diverged",
+            )
             return xp.where(self.problem.support, x, 0)
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sigpy as sp
 
 __all__ = [
     "check_choice",
@@ -18,6 +19,7 @@ __all__ = [
     "check_image",
     "check_number",
     "check_path",
+    "check_result",
     "check_shape",
 ]
 
@@ -207,6 +209,23 @@ def check_finite(name: str, value: Any, advice: str = "expected none.") -> None:
         return
     if bad:
         raise ValueError(f"{name} has NaN or infinite values, {advice}")
+
+
+def check_result(image: Any, why: str) -> None:
+    """Refuse to give away an image that is not finite, on any device.
+
+    Args:
+        image (array): numpy or cupy.
+        why (str): how the message ends: after what, and what may be the cause.
+
+    Raises:
+        FloatingPointError: with the number of NaN and infinite values.
+    """
+    bad = image.size - int(sp.get_array_module(image).isfinite(image).sum())
+    if bad:
+        raise FloatingPointError(
+            f"the image has {bad} values that are not finite {why}."
+        )
 
 
 def _traced(tensor: Any) -> bool:

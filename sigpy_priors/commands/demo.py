@@ -57,10 +57,15 @@ def run_demo(
     import numpy as np
 
     from sigpy_priors.data.example import NOISE_STD, example
+    from sigpy_priors.io.atomic import write_atomic, writing
+    from sigpy_priors.io.output import check_writable
     from sigpy_priors.show.plot import compare
 
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for name in ("demo.png", "demo.npz"):
+        check_writable(out / name)
     image, mps = example()
     images, rows = {}, []
     print(
@@ -83,7 +88,8 @@ def run_demo(
         title.replace(", R = ", "_R").replace("-", "_"): img
         for title, img in images.items()
     }
-    np.savez(out / "demo.npz", reference=image, maps=mps, **arrays)
+    arrays |= {"reference": image, "maps": mps}
+    write_atomic(out / "demo.npz", lambda p: np.savez(p, **arrays))
     print(f"{out / 'demo.png'}, {out / 'demo.npz'}")
     return rows
 

@@ -40,8 +40,12 @@ def _add_onnx(formats: Any) -> None:
 
 
 def _run_onnx(args: argparse.Namespace) -> None:
+    from sigpy_priors.io.output import check_writable, refuse_inputs
     from sigpy_priors.load import load_prior
     from sigpy_priors.onnx import export_onnx
+
+    check_writable(args.path)
+    refuse_inputs(args.path, {"prior": args.name})
 
     prior = load_prior(args.name, runtime="torch")
     card = export_onnx(prior, args.path, args.half, args.int8)

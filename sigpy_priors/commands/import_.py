@@ -115,7 +115,10 @@ def run(args: argparse.Namespace) -> None:
 
     from sigpy_priors import importers
     from sigpy_priors.importers.foreign import import_onnx
+    from sigpy_priors.io.output import check_writable, refuse_inputs
 
+    check_writable(args.out)
+    refuse_inputs(args.out, {"model": args.model})
     network = {name: getattr(args, name) for name in _NETWORK}
     if args.sigma_range:
         network["sigma_range"] = tuple(float(v) for v in args.sigma_range.split(","))

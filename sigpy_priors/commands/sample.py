@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         chunk_size=args.chunk_size,
     )
+    for path in _files(Path(args.output)):
+        job.check_output(path)
     with job.finished(args.output, **run_arguments(args)) as drawn:
         relative = _write(Path(args.output), drawn, args.level)
     maps = drawn.maps_seconds
@@ -93,6 +95,12 @@ def run(args: argparse.Namespace) -> None:
         f"slice(s), mean std {relative:.1%} of the scale where there are data; "
         f"pictures beside it{cost}"
     )
+
+
+def _files(out: Path) -> tuple[Path, Path, Path]:
+    """Samples, mean and deviation."""
+    mean, std = (out.with_name(f"{out.stem}_{n}{out.suffix}") for n in ("mean", "std"))
+    return out, mean, std
 
 
 def _write(out: Path, drawn: Finished, level: float) -> float:
@@ -111,12 +119,7 @@ def _write(out: Path, drawn: Finished, level: float) -> float:
     for i, x in zip(drawn.numbers, drawn.images):
         name = f"{out.stem}_{i:03d}.png" if drawn.is_volume else f"{out.stem}.png"
         posterior(x, out.with_name(name), level=level)
-    files = {
-        out: drawn.images,
-        out.with_name(f"{out.stem}_mean{out.suffix}"): mean,
-        out.with_name(f"{out.stem}_std{out.suffix}"): std,
-    }
-    for path, arrays in files.items():
+    for path, arrays in zip(_files(out), (drawn.images, mean, std)):
         image = arrays if drawn.is_volume else arrays[0]
         write_image(path, image, samples=path == out)
     seen = [x.any(axis=0) for x in drawn.images]

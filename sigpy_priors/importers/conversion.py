@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.output import check_writable, refuse_inputs
 
 __all__ = ["FRAMEWORKS", "ConversionError", "convert", "detect"]
 
@@ -144,6 +145,8 @@ def convert(
         weights, builder = None, model
     else:
         weights = model
+    check_writable(out_onnx)
+    refuse_inputs(out_onnx, {"model": weights})
     source = Path(weights).name if weights else builder
     job = {
         "model": weights and os.path.abspath(weights),

@@ -126,11 +126,14 @@ def import_onnx(
     """
     from sigpy_priors.importers.probe import probe
     from sigpy_priors.io.atomic import write_atomic
+    from sigpy_priors.io.output import check_writable, refuse_inputs
     from sigpy_priors.onnx.adapter import parse_scale
     from sigpy_priors.onnx.engine.runtime import OnnxModule
     from sigpy_priors.onnx.load import read_onnx, with_card
     from sigpy_priors.priors.card import PriorCard
 
+    check_writable(out)
+    refuse_inputs(out, {"model": path})
     model = read_onnx(path)
     meta = {p.key: p.value for p in model.metadata_props}
     hints = json.loads(meta.get(HINTS, "{}"))

@@ -68,9 +68,11 @@ def write_cfl(path: str | Path, data: np.ndarray) -> None:
     path = Path(path)
     dims = " ".join(map(str, data.shape[::-1]))
     data = np.ascontiguousarray(data, "<c8")
+    header, text = path.with_suffix(".hdr"), f"# Dimensions\n{dims}\n"
+    # A run that is killed between the two leaves no data with another's header.
+    header.unlink(missing_ok=True)
     write_atomic(path.with_suffix(".cfl"), data.tofile)
-    header = f"# Dimensions\n{dims}\n"
-    write_atomic(path.with_suffix(".hdr"), lambda p: p.write_text(header))
+    write_atomic(header, lambda p: p.write_text(text))
 
 
 def bart_to_slices(path: str | Path, data: np.ndarray, cartesian: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ import sigpy as sp
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.io.files import load_npz
+from sigpy_priors.io.output import check_writable
 from sigpy_priors.posterior.statistics import OnlineMoments
 
 __all__ = ["Draws"]
@@ -100,9 +101,13 @@ class Draws:
             device (Device): where the samples are put.
 
         Raises:
-            ValueError: if it is no checkpoint, or that of something else.
+            ValueError: if it is no checkpoint, that of something else, or cannot be
+                written.
         """
-        if self.checkpoint is None or not self.checkpoint.exists():
+        if self.checkpoint is None:
+            return
+        check_writable(self.checkpoint)
+        if not self.checkpoint.exists():
             return
         saved = load_npz(self.checkpoint)
         if str(saved.get("fingerprint")) != self.fingerprint:

@@ -20,6 +20,7 @@ from sigpy_priors.backend.validate import (
     check_number,
     check_path,
 )
+from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.posterior import statistics
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.show import metrics
@@ -60,7 +61,7 @@ def _gray(scale: float) -> dict[str, Any]:
 
 def _save(figure: Figure, path: str | Path | None, dpi: int) -> Figure:
     if path is not None:
-        figure.savefig(path, dpi=dpi)
+        write_atomic(path, lambda p: figure.savefig(p, dpi=dpi))
     return figure
 
 
@@ -216,7 +217,7 @@ def animate(samples: Array, path: str | Path, seconds: float = 0.25) -> None:
 
     movie = FuncAnimation(figure, show, len(samples))
     fps: Any = 1 / seconds  # a float serves, whatever Matplotlib's annotation says
-    movie.save(path, writer=PillowWriter(fps))
+    write_atomic(path, lambda p: movie.save(p, writer=PillowWriter(fps)))
 
 
 def _check(samples: Array) -> np.ndarray:

@@ -113,6 +113,8 @@ class TrainConfig(_Strict):
 
     @model_validator(mode="after")
     def _kinds(self):
+        if self.name == "checkpoint":
+            raise ValueError("name: checkpoint.safetensors is the state of the run")
         if self.kind == "density" and (self.sigma.spread or self.model.precond):
             raise ValueError(
                 "a density is of one noise level and has no preconditioning: set "

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sigpy_priors.io.atomic import remove_leftovers
+from sigpy_priors.io.atomic import remove_leftovers, write_atomic, writing
+from sigpy_priors.io.lock import exclusive
+from sigpy_priors.io.output import check_writable, refuse_inputs
 from sigpy_priors.train.checkpoint import (
     read_checkpoint,
     restore_checkpoint,
     save_checkpoint,
 )
-from sigpy_priors.train.config import differences, dump_config
+from sigpy_priors.train.config import differences, dump_config, load_config
 from sigpy_priors.train.datasets import SliceDataset, open_slices
 from sigpy_priors.train.distributed import Processes
 from sigpy_priors.train.finish import write_prior
@@ -106,13 +110,16 @@ class _Run:
         val = None
         if procs.lead and config.data.val:
             val = self.objective.validation(data)
+        with self._alone():
+            return self._run(dataset, val, workers, show_pbar)
 
-        self.out.mkdir(parents=True, exist_ok=True)
+    def _run(self, dataset: Any, val: Any, workers: int, show_pbar: bool) -> Any:
+        config, procs = self.config, self.procs
         checkpoint = self.out / "checkpoint.safetensors"
         seconds = self._resume(checkpoint, len(dataset.images))
         if procs.lead:
             remove_leftovers(checkpoint)
-            (self.out / "config.yaml").write_text(dump_config(config))
+            self._write_config()
         model = procs.wrap(self.net)
         batches = _batches(dataset, self.step, config, procs, workers)
         table = None
@@ -141,6 +148,27 @@ class _Run:
             file = self.out / f"{config.name}.safetensors"
             fields = self.objective.card(table, val)
             return write_prior(file, self.ema, config, fields, bar.seconds)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other runs from the output, and the output from what is read."""
+        file = self.out / f"{self.config.name}.safetensors"
+        with contextlib.ExitStack() as stack:
+            if self.procs.lead:
+                with writing(self.out):
+                    self.out.mkdir(parents=True, exist_ok=True)
+                check_writable(file)
+                refuse_inputs(file, {"init": self.config.init})
+                stack.enter_context(exclusive(self.out / "checkpoint.safetensors"))
+            yield
+
+    def _write_config(self) -> None:
+        """The whole config beside the run, unless the run was started from there."""
+        file = self.out / "config.yaml"
+        with contextlib.suppress(ValueError):  # none, or another
+            if load_config(file) == self.config:
+                return
+        write_atomic(file, lambda p: p.write_text(dump_config(self.config)))
 
     def _advance(self, model, batch):
         """One step of the optimisers; returns the loss over all processes."""

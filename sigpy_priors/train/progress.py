@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.atomic import write_atomic, writing
 
 __all__ = ["Bar", "Log"]
 
@@ -87,8 +87,9 @@ class Log:
     def scalar(self, name: Any, value: Any, step: Any) -> None:
         """Log one value."""
         if self._file:
-            self._file.write(f"{name},{step},{value!r}\n")
-            self._file.flush()
+            with writing(self._file.name):
+                self._file.write(f"{name},{step},{value!r}\n")
+                self._file.flush()
         if self._board:
             self._board.add_scalar(name, value, step)
 

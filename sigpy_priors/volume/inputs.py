@@ -20,7 +20,7 @@ from sigpy_priors.io.slices import (
     read_coord,
 )
 
-__all__ = ["Inputs", "fingerprint", "refuse_inputs"]
+__all__ = ["Inputs", "fingerprint"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,34 +145,3 @@ def fingerprint(source: Source | None) -> list | None:
     array = np.ascontiguousarray(sp.to_device(source, sp.cpu_device))
     digest = hashlib.sha256(array.tobytes()).hexdigest()
     return [str(array.dtype), list(array.shape), digest]
-
-
-def refuse_inputs(output: str | Path, sources: dict[str, object]) -> None:
-    """Raise a ValueError if an output is one of the files that are read.
-
-    Args:
-        output (str or Path): file to write, a ``.cfl`` with its ``.hdr``.
-        sources (dict): name to what was given: a path, or anything else.
-    """
-    pair = (".cfl", ".hdr")
-
-    def files(path: str | Path) -> list[Path]:
-        path = Path(path)
-        both = [path.with_suffix(s) for s in pair] if path.suffix in pair else [path]
-        return [p.resolve() for p in both]
-
-    written = set(files(output))
-    for name, source in sources.items():
-        if not isinstance(source, str | Path):
-            continue
-        path = file_of(source)[0] if name != "prior" else Path(source)
-        same = written & set(files(path)) or any(
-            w.exists() and r.exists() and w.samefile(r)
-            for w in written
-            for r in files(path)
-        )
-        if same:
-            raise ValueError(
-                f"{output}: is the {name} that is read, and would be overwritten; choose "
-                f"another name for the output."
-            )

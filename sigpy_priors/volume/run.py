@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from sigpy_priors.io.atomic import remove_leftovers
 from sigpy_priors.io.lock import exclusive
-from sigpy_priors.io.output import check_output, write_image
+from sigpy_priors.io.output import check_output, refuse_inputs, write_image
 from sigpy_priors.io.slices import Source
 from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.digest import prior_digest
 from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
-from sigpy_priors.volume.inputs import Inputs, fingerprint, refuse_inputs
+from sigpy_priors.volume.inputs import Inputs, fingerprint
 from sigpy_priors.volume.store import SliceStore
 from sigpy_priors.volume.worker import (
     Computed,
@@ -178,6 +179,18 @@ class Job:
             write_image(output, image, self.samples)
         return image
 
+    def check_output(self, output: str | Path) -> None:
+        """Check a name for what is computed, before anything is.
+
+        Args:
+            output (str or Path): ``.npy`` or ``.cfl`` file.
+
+        Raises:
+            ValueError: if it cannot be written, or is one of the inputs.
+        """
+        check_output(output)
+        refuse_inputs(output, {n: getattr(self, n) for n in (*_SOURCES, "prior")})
+
     @contextlib.contextmanager
     def finished(
         self,
@@ -200,10 +213,10 @@ class Job:
             Finished: all slices. What was kept of the run is removed after the
             body, if nothing was raised.
         """
-        check_output(output)
-        refuse_inputs(output, {n: getattr(self, n) for n in (*_SOURCES, "prior")})
+        self.check_output(output)
         inputs = self._open(scheduler)
         with exclusive(output):
+            remove_leftovers(output)
             store = SliceStore(output, self._settings(), restart)
             yield from self._finished(inputs, store, scheduler, workers, show_pbar)
 

@@ -10,7 +10,7 @@ import pytest
 import sigpy_priors as spp
 from sigpy_priors.io.lock import exclusive
 from sigpy_priors.io.output import check_output, write_image
-from sigpy_priors.volume.inputs import fingerprint, refuse_inputs
+from sigpy_priors.volume.inputs import fingerprint
 from sigpy_priors.volume.store import SliceStore
 
 
@@ -26,12 +26,6 @@ def test_an_input_is_not_overwritten(tmp_path, tiny_prior_file, link):
     with pytest.raises(ValueError, match="is the kspace that is read"):
         spp.volume.recon(kspace, tiny_prior_file).write(out, show_pbar=False)
     assert kspace.read_bytes() == before
-
-
-def test_the_header_of_a_pair_is_an_input_too(tmp_path):
-    with pytest.raises(ValueError, match="is the maps that is read"):
-        refuse_inputs(tmp_path / "m.cfl", {"maps": str(tmp_path / "m.hdr")})
-    refuse_inputs(tmp_path / "n.cfl", {"maps": str(tmp_path / "m.hdr"), "coord": None})
 
 
 def test_slices_of_two_runs_are_not_mixed(tmp_path):
