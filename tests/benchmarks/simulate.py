@@ -95,13 +95,16 @@ def spiral(n, interleaves, turns=12):
 # Every kind of mask, as a function of the size of the image.
 MASKS = {
     "full": lambda n: np.ones((n, n), np.float32),
+    "Poisson R=2": lambda n: poisson(n, 2),
     "Poisson R=4": lambda n: poisson(n, 4),
     "Poisson R=8": lambda n: poisson(n, 8),
     "Poisson R=12": lambda n: poisson(n, 12),
     "Poisson R=16": lambda n: poisson(n, 16),
     "1-D R=2": lambda n: lines((n, n), 2),
+    "1-D R=3": lambda n: lines((n, n), 3, center=16),
     "1-D R=4": lambda n: lines((n, n), 4, center=16),
     "1-D R=6": lambda n: lines((n, n), 6, center=14),
+    "1-D R=8": lambda n: lines((n, n), 8, center=12),
     "equispaced R=4": lambda n: equispaced(n, 4),
     "partial Fourier": partial_fourier,
     "elliptical R=4": elliptical,
