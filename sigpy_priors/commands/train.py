@@ -25,11 +25,11 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--out", metavar="DIR", help="folder for checkpoint, log and prior")
     p.add_argument("--device", metavar="NAME", help="torch device [a GPU if any]")
     p.add_argument(
-        "--workers",
-        type=int,
-        default=0,
-        metavar="N",
-        help="processes that prepare images [0]",
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="time limit of the whole run, in place of its steps: checkpoint and prior "
+        "are written before it",
     )
     p.add_argument(
         "--print-config",
@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> None:
     """Validate the config, then train."""
     from sigpy_priors.train.config import dump_config, load_config
 
-    config = load_config(args.config)
+    changes = {} if args.minutes is None else {"optim__minutes": args.minutes}
+    config = load_config(args.config, **changes)
     if args.print_config:
         print(dump_config(config).rstrip())
         return
@@ -52,6 +53,6 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError(f"train needs --{name} DIR.")
     from sigpy_priors.train.loop import train
 
-    prior = train(config, args.data, args.out, args.device, args.workers)
+    prior = train(config, args.data, args.out, args.device)
     if prior is not None:
         print(f"{prior}: finished; sigpy-priors info {prior}")

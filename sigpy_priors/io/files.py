@@ -241,11 +241,12 @@ def load_npy(path: str | Path) -> np.ndarray:
             return np.memmap(file, dtype, "r", start, shape, order)
 
 
-def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+def load_npz(path: str | Path, only: str | None = None) -> dict[str, np.ndarray]:
     """Read the arrays of a ``.npz`` file.
 
     Args:
         path (str or Path): the file.
+        only (str or None): name of the one array to read, if it is there.
 
     Returns:
         dict: name to array; numbers and texts.
@@ -261,6 +262,8 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             where = f"{path}, array {name!r}"
+            if only not in (None, name):
+                continue
             check_ratio(where, member.file_size, member.compress_size, "it")
             total += member.file_size
             check_memory(path, total, "all that is in it")

@@ -25,7 +25,7 @@ from sigpy_priors.io.files import (
     open_h5,
 )
 
-__all__ = ["READERS", "NoImage", "find_images", "read_slices"]
+__all__ = ["READERS", "NoImage", "find_images", "read_slices", "slice_sources"]
 
 
 class NoImage(ValueError):
@@ -203,6 +203,25 @@ def read_slices(path: str | Path) -> np.ndarray:
     if slices.dtype.kind in "fc" and not np.isfinite(slices).all():
         raise ValueError(f"{path}: contains NaN or infinite pixels.")
     return slices
+
+
+def slice_sources(path: str | Path, count: int) -> list[str]:
+    """Where each slice of a file comes from.
+
+    Args:
+        path (str or Path): a file that :func:`read_slices` reads.
+        count (int): number of its slices.
+
+    Returns:
+        list of str: the first column of the array ``meta`` of an ``.npz`` file that
+        has one row a slice; of other files their name.
+    """
+    path = Path(path)
+    if _ending(path) == ".npz":
+        meta = load_npz(path, "meta").get("meta")
+        if meta is not None and meta.dtype.kind == "U" and meta.shape[:1] == (count,):
+            return [str(row) for row in meta.reshape(count, -1)[:, 0]]
+    return [path.name] * count
 
 
 def find_images(patterns: Sequence[str], root: str | Path) -> list[Path]:

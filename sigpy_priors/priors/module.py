@@ -56,13 +56,15 @@ def add_noise(
     Args:
         x (Tensor): channels (N, 2, H, W).
         noise (Tensor): unit noise of every channel, same shape.
-        sigma (Tensor or float): standard deviation of the complex noise, (N,).
+        sigma (Tensor or float): standard deviation of the complex noise, (N,), or of
+            every pixel, (N, 1, H, W).
 
     Returns:
         Tensor: like ``x``.
     """
     level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-    return x + channel_sigma(level).reshape((-1, 1, 1, 1)) * noise
+    level = level if level.ndim == x.ndim else level.reshape((-1, 1, 1, 1))
+    return x + channel_sigma(level) * noise
 
 
 def density_channels(channels: torch.Tensor, count: int) -> torch.Tensor:

@@ -23,11 +23,80 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class SourceConfig(_Strict):
+    """Files of one kind, and how often they are drawn."""
+
+    path: str | tuple[str, ...] = Field(description="patterns, of the data folder")
+    weight: float = Field(gt=0, allow_inf_nan=False, description="share of the draws")
+    balance: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="within: each source in the files' column `meta` is drawn by its "
+        "number of slices to this power: 1 all slices alike, 0 all sources alike",
+    )
+    noise: bool = Field(True, description="may have noise; false where there is none")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """``path``, one or many."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+class PhaseConfig(_Strict):
+    """Random phase of magnitude images (:mod:`sigpy_priors.train.phase`).
+
+    Ranges are of uniform draws. "Field of view": the longer side of a slice.
+    """
+
+    model: Literal["smooth", "measured"] = "smooth"
+    strength: tuple[float, float] = Field(
+        (0.2, 1.3),
+        description="factor on all but the chemical shift: spin echo to "
+        "gradient echo at long echo time",
+    )
+    shift: float = Field(
+        1.0,
+        ge=0,
+        description="echo shift: std along each axis, cycles per field of view",
+    )
+    background: float = Field(
+        1.2, ge=0, description="background field: mean std in radians, exponential"
+    )
+    decay: tuple[float, float] = Field(
+        (2.5, 3.5), description="its spectrum's power law"
+    )
+    knee: tuple[float, float] = Field(
+        (1.0, 3.0), description="which begins there, cycles per field of view"
+    )
+    fields: int = Field(128, ge=1, description="background fields in store")
+    air: float = Field(
+        8.0,
+        ge=0,
+        description="air's dipole field: mean phase jump in radians, exponential",
+    )
+    air_share: float = Field(0.7, ge=0, le=1, description="share of images with one")
+    air_level: float = Field(0.08, ge=0, description="air is darker than this")
+    chemical_share: float = Field(0.25, ge=0, le=1, description="with chemical shift")
+    chemical_level: tuple[float, float] = Field(
+        (0.5, 0.9), description="tissue brighter than this is shifted"
+    )
+
+
 class DataConfig(_Strict):
     """Images: glob patterns relative to the data folder, and augmentation."""
 
-    train: tuple[str, ...] = Field(min_length=1)
+    train: tuple[str | SourceConfig, ...] = Field(
+        min_length=1,
+        description="patterns, whose slices are drawn alike, or {path, weight, ...}",
+    )
     val: tuple[str, ...] = ()
+    noise_aware: bool = Field(
+        False,
+        description="estimate each slice's own noise and learn of the images without "
+        "it (sigpy_priors.train.ambient)",
+    )
+    phase: PhaseConfig = Field(default_factory=lambda: PhaseConfig.model_validate({}))
     slices: int | None = Field(None, ge=1, description="use only the first so many")
     crop: tuple[Annotated[int, Field(ge=8)], ...] = Field(
         (64,), min_length=1, description="pixels; the run is shared among them evenly"
@@ -37,6 +106,21 @@ class DataConfig(_Strict):
     min_signal: float = Field(
         0.05, ge=0, lt=1, description="least fraction of pixels above 5 % of peak"
     )
+
+    @model_validator(mode="after")
+    def _all_or_none(self):
+        if len({isinstance(t, str) for t in self.train}) > 1:
+            raise ValueError("train: give all of the patterns a weight, or none")
+        return self
+
+    @property
+    def sources(self) -> tuple[SourceConfig, ...]:
+        """``train`` with everything said; patterns without weights are one source."""
+        weighted = tuple(t for t in self.train if not isinstance(t, str))
+        plain = tuple(t for t in self.train if isinstance(t, str))
+        return weighted or (
+            SourceConfig.model_validate({"path": plain, "weight": 1.0}),
+        )
 
 
 class ModelConfig(_Strict):
@@ -70,6 +154,13 @@ class OptimConfig(_Strict):
     """Optimiser, schedule and length."""
 
     steps: int = Field(20000, ge=1)
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="time limit in place of steps, of all parts of the run together: "
+        "checkpoint and prior are written before it",
+    )
     batch_size: int = Field(16, ge=1, description="images per step, all processes")
     lr: float = Field(5e-3, gt=0, description="convolution kernels (Muon)")
     lr_rest: float = Field(1e-3, gt=0, description="all other weights (AdamW)")
@@ -122,6 +213,11 @@ class TrainConfig(_Strict):
             )
         if self.kind == "denoiser" and not (self.sigma.spread and self.model.precond):
             raise ValueError("a denoiser needs sigma.spread > 0 and a model.precond")
+        if self.kind == "density" and self.data.noise_aware:
+            raise ValueError(
+                "a density is trained on the noisy images themselves: set "
+                "data.noise_aware: false"
+            )
         return self
 
 

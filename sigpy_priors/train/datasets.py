@@ -1,4 +1,4 @@
-"""Training pairs from a folder of images.
+"""Slices from a folder of images: which, how often each is drawn, how noisy each is.
 
 The files are read by :mod:`sigpy_priors.io.images`. Their scale does not matter:
 each slice is divided by its own, at which priors are called
@@ -7,23 +7,23 @@ each slice is divided by its own, at which priors are called
 
 from __future__ import annotations
 
-import math
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from sigpy_priors.io.images import NoImage, find_images, read_slices
+from sigpy_priors.io.images import NoImage, find_images, read_slices, slice_sources
 from sigpy_priors.scan.noise import estimate_scale
-from sigpy_priors.train.augment import complex_crop
+from sigpy_priors.train.slice_noise import estimate_slice_noise
 
 if TYPE_CHECKING:
-    from sigpy_priors.train.config import TrainConfig
+    from sigpy_priors.train.config import DataConfig
 
-__all__ = ["SliceDataset", "open_slices"]
+__all__ = ["Slices", "open_slices", "open_training"]
 
 # Share of an image's power below zero that is no ringing any more.
 _SIGNED = 0.05
@@ -49,7 +49,13 @@ def open_slices(
         ValueError: if a pattern matches nothing, a file is damaged, or no
             slice is left.
     """
-    images, scales, left_out = [], [], []
+    images, scales, _ = _open(patterns, root, min_signal)
+    return images, scales
+
+
+def _open(patterns, root, min_signal):
+    """As :func:`open_slices`, and the name of each slice's source."""
+    images, scales, sources, left_out = [], [], [], []
     for file in find_images(patterns, root):
         try:
             slices = read_slices(file)
@@ -57,13 +63,15 @@ def open_slices(
         except NoImage as e:
             left_out.append(str(e))
             continue
-        for img in slices:
+        names = slice_sources(file, len(slices))
+        for img, name in zip(slices, names):
             if not img.any():
                 continue
             scale = estimate_scale(img)
             if (np.abs(img) > 0.05 * scale).mean() >= min_signal:
                 images.append(img)
                 scales.append(scale)
+                sources.append(name)
     if left_out:
         warnings.warn(
             f"data: {len(left_out)} files were left out, the first: {left_out[0]}",
@@ -72,7 +80,58 @@ def open_slices(
     if not images:
         why = f"; {left_out[0]}" if left_out else ""
         raise ValueError(f"data: no slice in {root} has enough signal{why}.")
-    return images, np.array(scales)
+    return images, np.array(scales), sources
+
+
+@dataclass(frozen=True)
+class Slices:
+    """What a prior is trained on.
+
+    Attributes:
+        images (list of array): 2-D slices, magnitude or complex.
+        scales (array): what each is divided by (N,).
+        weights (array): how often each is drawn, of a sum of 1 (N,).
+        noise (array): complex noise level of each, in units of its scale (N,); zeros
+            where nobody asked.
+    """
+
+    images: list[np.ndarray]
+    scales: np.ndarray
+    weights: np.ndarray
+    noise: np.ndarray
+
+
+def open_training(data: DataConfig, root: str | Path) -> Slices:
+    """Read the training slices of a config.
+
+    Args:
+        data (DataConfig): names the files, their weights, and what else is asked.
+        root (str or Path): data folder.
+
+    Returns:
+        Slices: of all sources.
+
+    Raises:
+        ValueError: as :func:`open_slices`.
+    """
+    images: list[np.ndarray] = []
+    scales, weights, noisy = [], [], []
+    for source in data.sources:
+        found, each, names = _open(source.patterns, root, data.min_signal)
+        count = Counter(names)
+        share = np.array([count[name] ** (source.balance - 1.0) for name in names])
+        images += found
+        scales.append(each)
+        weights.append(share * (source.weight / share.sum()))
+        noisy += [source.noise] * len(found)
+    images = images[: data.slices]
+    scale, weight = (np.concatenate(v)[: len(images)] for v in (scales, weights))
+    noise = np.zeros(len(images))
+    if data.noise_aware:
+        for k, img in enumerate(images):
+            if noisy[k]:
+                noise[k] = estimate_slice_noise(img / np.float32(scale[k]))
+    return Slices(images, scale, weight / weight.sum(), noise)
 
 
 def _check_unsigned(file: Path, slices: np.ndarray) -> None:
@@ -88,39 +147,3 @@ def _check_unsigned(file: Path, slices: np.ndarray) -> None:
                 f"{file}: {power[0] / power[1]:.0%} of its power is below zero, expected "
                 f"magnitudes: is it a phase image?"
             )
-
-
-class SliceDataset(torch.utils.data.Dataset):
-    """Noisy-image training pairs, each a function of (seed, index) only.
-
-    Args:
-        images (list of array): 2-D slices.
-        scales (array): what each is divided by.
-        config (TrainConfig): augmentation, noise levels and seed.
-
-    Items are (x, n, sigma): clean image and unit per-channel noise
-    (2, crop, crop), and the complex noise level.
-    """
-
-    def __init__(
-        self, images: list[np.ndarray], scales: np.ndarray, config: TrainConfig
-    ) -> None:
-        self.images, self.scales, self.config = images, scales, config
-
-    def __len__(self) -> int:
-        return self.config.optim.steps * self.config.optim.batch_size
-
-    def __getitem__(
-        self, index: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        c = self.config
-        rng = np.random.default_rng((c.seed, index))
-        k = rng.integers(len(self.images))
-        img = self.images[k] / np.float32(self.scales[k])
-        step = index // c.optim.batch_size  # one size within a batch
-        crop = c.data.crop[step * len(c.data.crop) // c.optim.steps]
-        x = complex_crop(img, crop, rng, c.data.affine, c.data.add_phase)
-        log_sigma = rng.normal(math.log(c.sigma.center), c.sigma.spread)
-        sigma = np.clip(np.exp(log_sigma), c.sigma.min, c.sigma.max)
-        noise = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32))
-        return x, noise, torch.tensor(sigma, dtype=torch.float32)

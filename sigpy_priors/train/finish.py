@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sigpy_priors.priors.file import save_prior
 __all__ = ["write_prior"]
 
 
+@cache
 def _commit():
     """The commit of this source tree; outside of one, the release."""
 

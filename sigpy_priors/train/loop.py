@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ import torch
 from sigpy_priors.io.atomic import remove_leftovers, write_atomic, writing
 from sigpy_priors.io.lock import exclusive
 from sigpy_priors.io.output import check_writable, refuse_inputs
+from sigpy_priors.train.batches import Batches
 from sigpy_priors.train.checkpoint import (
     read_checkpoint,
     restore_checkpoint,
     save_checkpoint,
 )
 from sigpy_priors.train.config import differences, dump_config, load_config
-from sigpy_priors.train.datasets import SliceDataset, open_slices
+from sigpy_priors.train.datasets import open_training
 from sigpy_priors.train.distributed import Processes
 from sigpy_priors.train.finish import write_prior
+from sigpy_priors.train.length import Length
 from sigpy_priors.train.objective import OBJECTIVES
 from sigpy_priors.train.optim import cosine, make_optimizers
 from sigpy_priors.train.progress import Bar, Log
@@ -30,23 +33,26 @@ from sigpy_priors.train.start import start_from
 
 __all__ = ["train"]
 
+# A GPU is asked for its losses once in so many steps: to ask is to wait for it.
+_LOSSES = 20
+
 
 def train(
     config: Any,
     data: str | Path,
     out: str | Path,
     device: str | None = None,
-    workers: int = 0,
     show_pbar: bool = True,
 ) -> Path | None:
     """Train a prior; continue where an earlier call was interrupted.
+
+    A prior file of the averaged weights is there from the first checkpoint on.
 
     Args:
         config (TrainConfig): what to train on what.
         data (str or Path): folder that the config's patterns refer to.
         out (str or Path): folder for checkpoint, log and the finished prior.
         device (str or None): torch device; default a GPU where there is one.
-        workers (int): processes that prepare images; 0 for none.
         show_pbar (bool): progress bar with images/s.
 
     Returns:
@@ -61,11 +67,12 @@ def train(
     with Processes(device) as procs:
         run = _Run(config, Path(out), procs)
         try:
-            return run(data, workers, show_pbar)
+            return run(data, show_pbar)
         except KeyboardInterrupt:
+            whole = "" if config.optim.minutes else f" of {config.optim.steps}"
             raise KeyboardInterrupt(
                 f"training stopped; the same command continues it from step "
-                f"{run.saved} of {config.optim.steps}."
+                f"{run.saved}{whole}."
             ) from None
 
 
@@ -79,6 +86,7 @@ class _Run:
 
     def __init__(self, config: Any, out: Any, procs: Any) -> None:
         self.config, self.out, self.procs = config, out, procs
+        self.begun = time.monotonic()
         if config.optim.batch_size % procs.size:
             raise ValueError(
                 f"optim.batch_size = {config.optim.batch_size} cannot be shared "
@@ -99,67 +107,54 @@ class _Run:
         self.ema = copy.deepcopy(self.net).requires_grad_(False).eval()
         self.optimizers = make_optimizers(self.net, config.optim)
         self.step = self.saved = 0
+        self._checkpoint = out / "checkpoint.safetensors"
+        self._file = out / f"{config.name}.safetensors"
+        self._asked: list = []  # losses that the device may still be computing
+        self._loss = float("nan")
+        self._table = self._val = None
 
-    def __call__(self, data: Any, workers: Any, show_pbar: Any) -> Any:
+    def __call__(self, data: Any, show_pbar: Any) -> Any:
         config, procs = self.config, self.procs
-        slices = open_slices(config.data.train, data, config.data.min_signal)
-        images: Any
-        scales: Any
-        images, scales = (s[: config.data.slices] for s in slices)
-        dataset = SliceDataset(images, scales, config)
-        val = None
+        slices = open_training(config.data, data)
+        self._images = len(slices.images)
         if procs.lead and config.data.val:
-            val = self.objective.validation(data)
+            self._val = self.objective.validation(data)
+        batches = Batches(slices, config, procs.device, (procs.rank, procs.size))
+        del slices
         with self._alone():
-            return self._run(dataset, val, workers, show_pbar)
+            return self._run(batches, show_pbar)
 
-    def _run(self, dataset: Any, val: Any, workers: int, show_pbar: bool) -> Any:
+    def _run(self, batches: Any, show_pbar: bool) -> Any:
         config, procs = self.config, self.procs
-        checkpoint = self.out / "checkpoint.safetensors"
-        seconds = self._resume(checkpoint, len(dataset.images))
+        before = self._resume(self._checkpoint)
+        self._length = Length(config.optim, procs, self.begun, before)
         if procs.lead:
-            remove_leftovers(checkpoint)
+            remove_leftovers(self._checkpoint)
             self._write_config()
-        model = procs.wrap(self.net)
-        batches = _batches(dataset, self.step, config, procs, workers)
-        table = None
         with (
-            Bar(config, self.step, seconds, show_pbar and procs.lead) as bar,
+            Bar(config, self.step, show_pbar and procs.lead) as bar,
             Log(self.out, self.step, procs.lead) as log,
+            _fast_convolutions(procs.device),
         ):
-            for batch in batches:
-                loss = self._advance(model, batch)
-                log.scalar("loss", loss, self.step)
-                last = self.step == config.optim.steps
-                if val is not None and (last or self.step % config.val_every == 0):
-                    table = self.objective.validate(self.ema, val)
-                    for name, value in table.items():
-                        log.scalar(name, value, self.step)
-                if last or self.step % config.checkpoint_every == 0:
-                    log.flush()
-                    if procs.lead:
-                        self._save(checkpoint, bar.seconds, len(dataset.images))
-                    self.saved = self.step
-                bar.update(loss, table and self.objective.show(table))
+            if self._length.timed and procs.lead:
+                self._rehearse(log)
+            self._train(procs.wrap(self.net), batches, bar, log)
             if not procs.lead:
                 return None
-            if val is not None and table is None:  # it had been finished before
-                table = self.objective.validate(self.ema, val)
-            file = self.out / f"{config.name}.safetensors"
-            fields = self.objective.card(table, val)
-            return write_prior(file, self.ema, config, fields, bar.seconds)
+            if self._val is not None and self._table is None:  # finished before
+                self._table = self.objective.validate(self.ema, self._val)
+            return self._write_prior()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other runs from the output, and the output from what is read."""
-        file = self.out / f"{self.config.name}.safetensors"
         with contextlib.ExitStack() as stack:
             if self.procs.lead:
                 with writing(self.out):
                     self.out.mkdir(parents=True, exist_ok=True)
-                check_writable(file)
-                refuse_inputs(file, {"init": self.config.init})
-                stack.enter_context(exclusive(self.out / "checkpoint.safetensors"))
+                check_writable(self._file)
+                refuse_inputs(self._file, {"init": self.config.init})
+                stack.enter_context(exclusive(self._checkpoint))
             yield
 
     def _write_config(self) -> None:
@@ -170,51 +165,111 @@ class _Run:
                 return
         write_atomic(file, lambda p: p.write_text(dump_config(self.config)))
 
-    def _advance(self, model, batch):
-        """One step of the optimisers; returns the loss over all processes."""
+    def _train(self, model, batches, bar, log):
+        """Steps, until the run is done."""
+        config, crops = self.config, self.config.data.crop
+        done = self._length.done(self.step)
+        while done < 1:
+            # One size within a batch; a step may fall on the border of two sizes.
+            crop = crops[int(done * len(crops) + 1e-9)]
+            self._advance(model, batches(self.step, crop), done)
+            done = self._length.done(self.step)
+            last = done >= 1
+            checkpoint = last or self.step % config.checkpoint_every == 0
+            validate = last or self.step % config.val_every == 0
+            if checkpoint or validate or len(self._asked) >= self._patience:
+                self._settle(log)
+            if validate:
+                self._validate(log)
+            if checkpoint:
+                log.flush()
+                if self.procs.lead:
+                    self._save(last)
+                self.saved = self.step
+            bar.update(self._loss, self._table and self.objective.show(self._table))
+
+    @property
+    def _patience(self):
+        return _LOSSES if self.procs.device.type == "cuda" else 1
+
+    def _advance(self, model, batch, done):
+        """One step of the optimisers, ``done`` of the run being done."""
         config, procs = self.config, self.procs
         # Networks with random layers draw from the step, not from the past.
-        torch.manual_seed(
-            (config.seed * config.optim.steps + self.step) * procs.size + procs.rank
-        )
-        x, noise, sigma = (t.to(procs.device, non_blocking=True) for t in batch)
-        x = x.contiguous(memory_format=torch.channels_last)
-        loss = self.objective.loss(model, x, noise, sigma)
+        torch.manual_seed((config.seed * 2**20 + self.step) * procs.size + procs.rank)
+        loss = self.objective.loss(model, batch)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), config.optim.clip)
-        value = procs.mean(loss.detach()).item()
-        if not (value < float("inf") and norm.isfinite()):
-            raise ValueError(
-                f"loss {value}, gradient norm {norm.item()} at step {self.step}: "
-                f"lower optim.lr; the last checkpoint is kept in {self.out}."
-            )
+        self._asked.append(torch.stack([procs.mean(loss.detach()).float(), norm]))
+        rate = cosine(self.step, done, config.optim)
         for opt in self.optimizers:
             for group in opt.param_groups:
-                group["lr"] = group["peak_lr"] * cosine(self.step, config.optim)
+                group["lr"] = group["peak_lr"] * rate
             opt.step()
             opt.zero_grad(set_to_none=True)
         _average(self.ema, self.net, config.optim.ema, self.step)
         self.step += 1
-        return value
 
-    def _save(self, path, seconds, images):
+    def _settle(self, log):
+        """Read and log the losses of the last steps; they must be finite."""
+        first = self.step - len(self._asked) + 1
+        for k, (value, norm) in enumerate(torch.stack(self._asked).tolist()):
+            if not (value < float("inf") and norm < float("inf")):
+                raise ValueError(
+                    f"loss {value}, gradient norm {norm} at step {first + k - 1}: "
+                    f"lower optim.lr; the last checkpoint is kept in {self.out}."
+                )
+            log.scalar("loss", value, first + k)
+            self._loss = value
+        self._asked.clear()
+
+    def _validate(self, log):
+        if self._val is not None:
+            self._table = self.objective.validate(self.ema, self._val)
+            for name, value in self._table.items():
+                log.scalar(name, value, self.step)
+
+    def _rehearse(self, log):
+        """Write once, under the clock, what will be written at the end."""
+        begun = time.monotonic()
+        self._validate(log)
+        self._save(last=False)
+        self._length.rehearsed(time.monotonic() - begun)
+
+    def _save(self, last):
+        """Write the checkpoint, and the prior as it is now."""
         # Whatever decides the course of the run; the card may be reworded.
         identity = json.loads(self.config.model_dump_json(exclude={"card"}))
         meta = {
             "config": identity,
             "step": self.step,
-            "seconds": seconds,
-            "images": images,
+            "seconds": self._length.seconds,
+            "images": self._images,
         }
         modules = {"net": self.net, "ema": self.ema}
-        save_checkpoint(path, modules, self.optimizers, meta)
+        save_checkpoint(self._checkpoint, modules, self.optimizers, meta)
+        if last:
+            return
+        try:
+            self._write_prior()
+        except ValueError as e:
+            raise ValueError(
+                f"at step {self.step}: {e} lower optim.lr; the last checkpoint is kept "
+                f"in {self.out}."
+            ) from e
 
-    def _resume(self, path, images):
+    def _write_prior(self):
+        fields = self.objective.card(self._table, self._val)
+        seconds = self._length.seconds
+        return write_prior(self._file, self.ema, self.config, fields, seconds)
+
+    def _resume(self, path):
         """Continue from a checkpoint, if any; returns the seconds spent."""
         if not path.exists():
             return 0.0
         meta, tensors = read_checkpoint(path)
         changed = differences(self.config, meta["config"])
+        images = self._images
         if meta.get("images", images) != images:
             changed.append(f"the data: {meta['images']} slices, now {images}")
         if changed:
@@ -229,6 +284,15 @@ class _Run:
         return meta["seconds"]
 
 
+def _fast_convolutions(device):
+    """A GPU tries the ways to convolve once for each of the few sizes that come."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=True, deterministic=False, allow_tf32=True
+    )
+
+
 def _average(ema, net, decay, step):
     """Exponential moving average of the weights, short-sighted at first."""
     decay = min(decay, (1 + step) / (10 + step))
@@ -237,21 +301,3 @@ def _average(ema, net, decay, step):
         inside._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - decay)
         for average, buffer in zip(ema.buffers(), net.buffers()):
             average.copy_(buffer)
-
-
-def _batches(dataset, start, config, procs, workers):
-    """This process's part of every batch from step ``start`` on."""
-    size = config.optim.batch_size
-    share = size // procs.size
-
-    def indices():
-        for step in range(start, config.optim.steps):
-            first = step * size + procs.rank * share
-            yield list(range(first, first + share))
-
-    return torch.utils.data.DataLoader(
-        dataset,
-        batch_sampler=indices(),
-        num_workers=workers,
-        pin_memory=procs.device.type == "cuda",
-    )

@@ -2,7 +2,8 @@ r"""What a network is trained for: the loss, and how its progress is judged.
 
 Denoisers: EDM's loss, that is :math:`E \|D(x_0 + n, \sigma) - x_0\|^2 /
 c_{out}^2`, the squared error of the network proper, so that every noise level
-weighs alike (Karras et al. 2022, Section 5).
+weighs alike (Karras et al. 2022, Section 5). Of images with noise of their own it is the
+error of the estimate of the noisy image (:mod:`sigpy_priors.train.ambient`).
 
 Densities: the negative log-likelihood in bits per real number of
 :math:`x_0 + n`, with noise of one level. A density without any noise knows
@@ -25,6 +26,8 @@ from sigpy_priors.priors.module import (
     channel_sigma,
     density_channels,
 )
+from sigpy_priors.train.ambient import added_level, noisy_estimate
+from sigpy_priors.train.batches import Batch
 from sigpy_priors.train.validation import (
     bits_per_dim,
     denoising_psnr,
@@ -52,20 +55,12 @@ class Objective:
         self.config = config
         self.net = build_model(config.model.model_dump(), config.card.package)
 
-    def loss(
-        self,
-        model: nn.Module,
-        x: torch.Tensor,
-        noise: torch.Tensor,
-        sigma: torch.Tensor,
-    ) -> torch.Tensor:
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Loss of a batch.
 
         Args:
             model (Module): the network, perhaps wrapped.
-            x (Tensor): clean images (B, 2, H, W).
-            noise (Tensor): unit noise per channel, same shape.
-            sigma (Tensor): complex noise level (B,).
+            batch (Batch): images, noise and levels.
 
         Returns:
             Tensor: scalar.
@@ -97,11 +92,17 @@ class Objective:
 class DenoiserObjective(Objective):
     """EDM loss; PSNR of denoised validation slices."""
 
-    def loss(self, model: Any, x: Any, noise: Any, sigma: Any) -> Any:
+    def loss(self, model: Any, batch: Batch) -> Any:
+        x, sigma = batch.x, batch.sigma
+        added = sigma if batch.own is None else added_level(sigma, batch.own)
+        noisy = add_noise(x, batch.noise, added)
         with self._autocast(x.device):
-            out = ChannelDenoiser(model)(add_noise(x, noise, sigma), sigma)
+            out = ChannelDenoiser(model)(noisy, sigma)
+        out = out.float()
+        if batch.own is not None:
+            out = noisy_estimate(noisy, out, sigma, added)
         c_out = self.net.coefficients(channel_sigma(sigma))[1]
-        error = (out.float() - x).square().mean(dim=(1, 2, 3))
+        error = (out - x).square().mean(dim=(1, 2, 3))
         return (error / c_out**2).mean()
 
     def validate(self, net: Any, val: Any) -> Any:
@@ -128,9 +129,9 @@ class DensityObjective(Objective):
         x = density_channels(add_noise(x, noise, sigma), self.net.channels)
         return self.net.mixture.quantize(x)
 
-    def loss(self, model: Any, x: Any, noise: Any, sigma: Any) -> Any:
-        with self._autocast(x.device):
-            log_prob = model(self._images(x, noise, sigma))
+    def loss(self, model: Any, batch: Batch) -> Any:
+        with self._autocast(batch.x.device):
+            log_prob = model(self._images(batch.x, batch.noise, batch.sigma))
         return -log_prob.mean() / (math.log(2) * self.net.channels)
 
     def validation(self, data: Any) -> Any:

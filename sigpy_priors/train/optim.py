@@ -29,19 +29,24 @@ __all__ = ["Muon", "make_optimizers", "cosine"]
 _NS = (3.4445, -4.7750, 2.0315)
 
 
-def _orthogonalize(mat, steps=5):
-    tall = mat.shape[0] > mat.shape[1]
-    x = (mat.mT if tall else mat).bfloat16()
-    x = x / (x.norm() + 1e-7)
+def _orthogonalize(mats, steps=5):
+    """Of matrices (..., m, n), all at once."""
+    tall = mats.shape[-2] > mats.shape[-1]
+    x = (mats.mT if tall else mats).bfloat16()
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     a, b, c = _NS
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).to(mat.dtype)
+    return (x.mT if tall else x).to(mats.dtype)
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised, for kernels (out, in, ...)."""
+    """Momentum whose update is orthogonalised, for kernels (out, in, ...).
+
+    Kernels of one shape go through the iteration together: on a GPU the step is as long
+    as its launches are many.
+    """
 
     def __init__(self, params: Any, lr: Any, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
@@ -51,19 +56,28 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure.")
         for group in self.param_groups:
+            alike: dict[tuple, list] = {}
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["momentum"] = torch.zeros_like(p)
-                buf = state["momentum"]
-                buf.lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(buf, group["momentum"])  # Nesterov
-                mat = update.reshape(len(update), -1)
-                scale = 0.2 * math.sqrt(max(mat.shape))
-                mat = _orthogonalize(mat) * scale
-                p.add_(mat.reshape(p.shape), alpha=-group["lr"])
+                if p.grad is not None:
+                    alike.setdefault(tuple(p.shape), []).append(p)
+            for params in alike.values():
+                self._step(params, group["lr"], group["momentum"])
+
+    def _step(self, params, lr, momentum):
+        """Of kernels of one shape."""
+        for p in params:
+            if not self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        inside: Any = torch
+        grads = [p.grad for p in params]
+        buffers = [self.state[p]["momentum"] for p in params]
+        inside._foreach_lerp_(buffers, grads, 1 - momentum)
+        updates = inside._foreach_lerp(grads, buffers, momentum)  # Nesterov
+        mats = torch.stack(updates).flatten(2)
+        scale = 0.2 * math.sqrt(max(mats.shape[1:]))
+        mats = _orthogonalize(mats).mul_(-lr * scale)
+        updates = mats.reshape(-1, *params[0].shape).unbind()
+        inside._foreach_add_(params, list(updates))
 
 
 def make_optimizers(model: nn.Module, config: Any) -> Any:
@@ -84,7 +98,11 @@ def make_optimizers(model: nn.Module, config: Any) -> Any:
     if rest:
         optimizers.append(
             torch.optim.AdamW(
-                rest, lr=config.lr_rest, betas=(0.9, 0.99), weight_decay=0.0
+                rest,
+                lr=config.lr_rest,
+                betas=(0.9, 0.99),
+                weight_decay=0.0,
+                fused=True if rest[0].is_cuda else None,
             )
         )
     if kernels:
@@ -95,7 +113,13 @@ def make_optimizers(model: nn.Module, config: Any) -> Any:
     return optimizers
 
 
-def cosine(step: Any, config: Any) -> Any:
-    """Factor on the peak rate at ``step``: linear warm-up, cosine to zero."""
+def cosine(step: int, done: float, config: Any) -> float:
+    """Factor on the peak rate: linear warm-up, cosine to zero.
+
+    Args:
+        step (int): steps done.
+        done (float): part of the run that is done, in steps or in time.
+        config (OptimConfig): length of the warm-up.
+    """
     warm = min(1.0, (step + 1) / max(1, config.warmup))
-    return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    return warm * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,25 @@ __all__ = ["Bar", "Log"]
 
 
 class Bar:
-    """Progress bar that counts images, and the clock of the run.
+    """Progress bar that counts images.
 
     Args:
         config (TrainConfig): names the run and its length.
         start (int): steps done before.
-        seconds (float): training time spent before.
         show (bool): False for no bar.
     """
 
-    def __init__(self, config: Any, start: int, seconds: float, show: bool) -> None:
+    def __init__(self, config: Any, start: int, show: bool) -> None:
         self._batch = config.optim.batch_size
-        self._before = seconds
-        self._begun = time.monotonic()
+        timed = config.optim.minutes is not None
         self._tqdm = tqdm(
             desc=config.name,
-            total=config.optim.steps * self._batch,
+            total=None if timed else config.optim.steps * self._batch,
             initial=start * self._batch,
             unit="img",
             disable=None if show else True,
             mininterval=1,
         )
-
-    @property
-    def seconds(self) -> Any:
-        """Training time so far, earlier parts of the run included."""
-        return self._before + time.monotonic() - self._begun
 
     def update(self, loss: Any, figures: Any = None) -> None:
         """One step is done; ``figures``: name and text of the last validation."""

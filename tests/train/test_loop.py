@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sigpy_priors.load import load_prior, read_card
 from sigpy_priors.train import loop, objective
+from sigpy_priors.train.batches import Batch
 from sigpy_priors.train.checkpoint import read_checkpoint
 from sigpy_priors.train.config import load_config
 from sigpy_priors.train.distributed import Processes
@@ -56,7 +57,7 @@ def test_the_loss_of_the_gaussian_denoiser_is_one(make_config, tmp_path):
     x = 0.2 * torch.randn(16, 2, 64, 64)
     for sigma in (0.01, 0.2, 3.0):
         sigma = torch.full((16,), sigma)
-        loss = run_.objective.loss(run_.net, x, torch.randn_like(x), sigma)
+        loss = run_.objective.loss(run_.net, Batch(x, torch.randn_like(x), sigma))
         assert loss.item() == pytest.approx(1, abs=0.02)
 
 
@@ -71,7 +72,7 @@ def test_sigma_is_complex_and_the_network_sees_that_of_a_channel(make_config, tm
         torch.testing.assert_close(per_channel, sigma / 2**0.5)
         return noisy
 
-    run_.objective.loss(model, x, torch.randn_like(x), sigma)
+    run_.objective.loss(model, Batch(x, torch.randn_like(x), sigma))
 
 
 def test_training_improves_the_validation(make_config, tiny_data, tmp_path, losses):
@@ -332,11 +333,6 @@ def test_only_the_first_slices(make_config, tiny_data, tmp_path, losses, whole):
         read_checkpoint(tmp_path / "one" / "checkpoint.safetensors")[0]["images"] == 1
     )
     assert same(state(tmp_path / "all"), state(whole))
-
-
-def test_worker_processes_change_nothing(make_config, tiny_data, tmp_path, whole):
-    run(make_config(), tiny_data, tmp_path / "w", workers=2)
-    assert same(state(tmp_path / "w"), state(whole))
 
 
 def test_random_layers_draw_from_the_step(

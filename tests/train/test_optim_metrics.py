@@ -16,13 +16,14 @@ from sigpy_priors.train.validation import denoising_psnr, validation_set
 
 def test_cosine_schedule_with_warmup():
     config = OptimConfig(steps=1000, warmup=10)
-    rate = [cosine(s, config) for s in range(1000)]
+    rate = [cosine(s, s / 1000, config) for s in range(1000)]
     assert rate[0] == pytest.approx(0.1)
     assert rate[9] == pytest.approx(1, abs=1e-3) == max(rate)
     assert rate[500] == pytest.approx(0.5)
     assert 0 < rate[999] < 1e-4
     assert all(a > b for a, b in zip(rate[9:], rate[10:]))
-    assert cosine(0, OptimConfig(warmup=0)) == 1
+    assert cosine(0, 0.0, OptimConfig(warmup=0)) == 1
+    assert cosine(10, 1.3, config) == 0
 
 
 def test_the_average_follows_the_weights_and_copies_buffers():
