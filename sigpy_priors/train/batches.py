@@ -16,7 +16,7 @@ import torch
 from sigpy_priors.train import phase as phases
 from sigpy_priors.train.ambient import LEAST_SHARE
 from sigpy_priors.train.slice_noise import restored_phase
-from sigpy_priors.train.store import SliceStore, placements
+from sigpy_priors.train.slice_store import SliceStore, placements
 
 if TYPE_CHECKING:
     from sigpy_priors.train.config import TrainConfig
@@ -153,7 +153,7 @@ class Batches:
 
     def _with_phase(self, img, rng, generator, chosen, center, matrix, own):
         """Multiply by a random phase; magnitudes get one in any case."""
-        n, crop = len(img), img.shape[-1]
+        n = len(img)
         real = self.store.real[chosen]
         smooth = np.full(n, self._background is None)
         smooth |= ~real  # what has a phase of its own gets a smooth one on top

@@ -115,7 +115,7 @@ def open_training(data: DataConfig, root: str | Path) -> Slices:
         ValueError: as :func:`open_slices`.
     """
     images: list[np.ndarray] = []
-    scales, weights, noisy = [], [], []
+    scales, weights, noise = [], [], []
     for source in data.sources:
         found, each, names = _open(source.patterns, root, data.min_signal)
         count = Counter(names)
@@ -123,15 +123,25 @@ def open_training(data: DataConfig, root: str | Path) -> Slices:
         images += found
         scales.append(each)
         weights.append(share * (source.weight / share.sum()))
-        noisy += [source.noise] * len(found)
+        aware = data.noise_aware and source.noise
+        noise.append(_noise(found, each, names) if aware else np.zeros(len(found)))
     images = images[: data.slices]
-    scale, weight = (np.concatenate(v)[: len(images)] for v in (scales, weights))
-    noise = np.zeros(len(images))
-    if data.noise_aware:
-        for k, img in enumerate(images):
-            if noisy[k]:
-                noise[k] = estimate_slice_noise(img / np.float32(scale[k]))
-    return Slices(images, scale, weight / weight.sum(), noise)
+    scale, weight, own = (
+        np.concatenate(v)[: len(images)] for v in (scales, weights, noise)
+    )
+    return Slices(images, scale, weight / weight.sum(), own)
+
+
+def _noise(images, scales, names):
+    """Noise levels; of slices that do not tell, the median of their source."""
+    level = scales * np.array(
+        [estimate_slice_noise(m / np.float32(s)) for m, s in zip(images, scales)]
+    )
+    told, names = np.isfinite(level), np.array(names)
+    for k in np.flatnonzero(~told):
+        alike = told & (names == names[k])
+        level[k] = np.median(level[alike if alike.any() else told]) if told.any() else 0
+    return level / scales
 
 
 def _check_unsigned(file: Path, slices: np.ndarray) -> None:

@@ -24,6 +24,7 @@ __all__ = ["Length"]
 _REHEARSALS = 1.5
 _STEPS = 2.0
 _SECONDS = 1.0
+_FORGET = 0.95  # a step, of what a slow one took: the first are much slower
 
 
 class Length:
@@ -67,7 +68,7 @@ class Length:
             return step / self._config.steps
         now = self.seconds
         if self._last is not None:
-            self._slowest = max(self._slowest, now - self._last)
+            self._slowest = max(_FORGET * self._slowest, now - self._last)
         self._last = now
         kept = self._kept + _STEPS * self._slowest + _SECONDS
         end = 60 * self._config.minutes - kept

@@ -98,11 +98,7 @@ def make_optimizers(model: nn.Module, config: Any) -> Any:
     if rest:
         optimizers.append(
             torch.optim.AdamW(
-                rest,
-                lr=config.lr_rest,
-                betas=(0.9, 0.99),
-                weight_decay=0.0,
-                fused=True if rest[0].is_cuda else None,
+                rest, lr=config.lr_rest, betas=(0.9, 0.99), weight_decay=0.0
             )
         )
     if kernels:

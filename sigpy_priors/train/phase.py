@@ -61,7 +61,8 @@ def smooth_batch(
         knots = rng.standard_normal((len(chosen), 1, order, order), dtype=np.float32)
         knots = torch.from_numpy(knots).to(device, non_blocking=True)
         fields = F.interpolate(knots, (size, size), mode="bicubic", align_corners=True)
-        out[torch.from_numpy(chosen).to(device, non_blocking=True)] = fields[:, 0]
+        index = torch.from_numpy(chosen).to(device, non_blocking=True)
+        out.index_copy_(0, index, fields[:, 0])
     return out
 
 
@@ -142,18 +143,15 @@ class Background:
         f = np.fft.fftfreq(_SIDE) * _SIDE
         k2 = torch.from_numpy(f[:, None] ** 2 + f[None, : _SIDE // 2 + 1] ** 2)
         k2 = k2.float().to(device)
-        fields = torch.empty(
-            (config.fields, _SIDE, _SIDE), dtype=torch.float16, device=device
-        )
-        for i in range(config.fields):
+        fields = []
+        for _ in range(config.fields):
             white = rng.standard_normal((_SIDE, _SIDE), dtype=np.float32)
             decay, knee = rng.uniform(*config.decay), rng.uniform(*config.knee)
             spectrum = torch.fft.rfft2(torch.from_numpy(white).to(device))
-            spectrum = spectrum * (k2 + knee**2) ** (-decay / 2)
-            spectrum[0, 0] = 0
+            spectrum = spectrum * (k2 + knee**2) ** (-decay / 2) * (k2 > 0)
             field = torch.fft.irfft2(spectrum, (_SIDE, _SIDE))
-            fields[i] = field / field.std()
-        self._flat = fields.flatten()
+            fields.append((field / field.std()).half())
+        self._flat = torch.stack(fields).flatten()
         self.count = config.fields
 
     def __call__(

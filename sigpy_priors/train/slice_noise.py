@@ -62,7 +62,7 @@ def estimate_slice_noise(img: np.ndarray) -> float:
         img (array): magnitude or complex (H, W), scale about 1.
 
     Returns:
-        float: :math:`s_0` with :math:`E|n|^2 = s_0^2`, in the units of ``img``; 0 if
+        float: :math:`s_0` with :math:`E|n|^2 = s_0^2`, in the units of ``img``; NaN if
         too little of the slice has signal to tell.
     """
     channels = [img.real, img.imag] if np.iscomplexobj(img) else [img]
@@ -70,7 +70,7 @@ def estimate_slice_noise(img: np.ndarray) -> float:
     mean = (signal[:-1, :-1] + signal[1:, :-1] + signal[:-1, 1:] + signal[1:, 1:]) / 4
     inside = np.quantile(_blocks(mean), 0.1, axis=1) > _SIGNAL
     if inside.sum() < _LEAST:
-        return 0.0
+        return math.nan
     size = 0.0
     for c in channels:
         fine = (c[:-1, :-1] - c[1:, :-1] - c[:-1, 1:] + c[1:, 1:]) / 2
@@ -101,7 +101,10 @@ def restored_phase(
         magnitude[:, None].square(), size, 1, _AROUND, count_include_pad=False
     )[:, 0]
     variance = noise.square()
-    true = (power - variance).clamp_min(0).sqrt()
+    # By its chance noise alone has up to so much; taken for signal it would bias the
+    # background.
+    signal = power > (1 + 2 / size) * variance
+    true = torch.where(signal, power - variance, 0.0).sqrt()
     kappa = (2 * true * magnitude / variance.clamp_min(1e-12)).clamp_max(1e8)
     weak = kappa.clamp_max(_STRONG)
     # I_1 / I_0 within 1 % of its logarithm: exact at both ends (Amos's form).
