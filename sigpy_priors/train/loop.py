@@ -119,13 +119,12 @@ class _Run:
         self._images = len(slices.images)
         if procs.lead and config.data.val:
             self._val = self.objective.validation(data)
-        batches = Batches(slices, config, procs.device, (procs.rank, procs.size))
-        del slices
         with self._alone():
-            return self._run(batches, show_pbar)
+            return self._run(slices, show_pbar)
 
-    def _run(self, batches: Any, show_pbar: bool) -> Any:
+    def _run(self, slices: Any, show_pbar: bool) -> Any:
         config, procs = self.config, self.procs
+        batches = Batches(slices, config, procs.device, (procs.rank, procs.size))
         before = self._resume(self._checkpoint)
         self._length = Length(config.optim, procs, self.begun, before)
         if procs.lead:
