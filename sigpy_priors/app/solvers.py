@@ -59,10 +59,10 @@ class HQS(Solver):
     r"""Annealed half-quadratic splitting, as long as the image moves.
 
     Levels fall from ``first`` by a step of :math:`\log\sigma` that is a ``steps``-th
-    part of the way where the image follows, and shorter where its last change was
-    more than ``change`` times the level: coherent aliasing takes longer than what
-    looks like noise. At the last level it goes on until the change is below ``tol``
-    times it.
+    part of the way where the image follows, and shorter by the square of what its
+    last change was above ``change`` times the level: coherent aliasing takes longer
+    than what looks like noise. At the last level it goes on until the change is below
+    ``tol`` times it.
 
     Attributes:
         first (float): noise level at which annealing starts, relative to the image's
@@ -90,8 +90,8 @@ class HQS(Solver):
     first: float = 0.15
     span: float = 3.0
     last: float = 3.0
-    steps: int = 7
-    change: float = 0.25
+    steps: int = 6
+    change: float = 0.15
     shortest: float = 0.1
     tol: float = 0.4
     relax: float = 1.6
@@ -130,7 +130,8 @@ class HQS(Solver):
             if now is None:
                 now = first
             elif now > end:
-                share = min(1.0, max(self.shortest, self.change / max(moved, 1e-12)))
+                share = (self.change / max(moved, 1e-12)) ** 2
+                share = min(1.0, max(self.shortest, share))
                 now = max(end, now * math.exp(-step * share))
             elif still:
                 return None, True

@@ -136,7 +136,7 @@ def main(argv=None):
     prior = spp.load_prior(args.prior, runtime="torch")
     y, mps = case(args.size, args.coils)
     for precision in PRECISIONS:
-        if precision == "tf32" and args.device < 0:
+        if precision == "double" or (precision == "tf32" and args.device < 0):
             continue
         row = measure(prior, precision, y, mps, args)
         print(f"| {' | '.join(row)} |", flush=True)

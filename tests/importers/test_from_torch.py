@@ -55,6 +55,7 @@ ROUTES = {
 pytestmark = pytest.mark.usefixtures("served")
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize("route", ROUTES)
 def test_parity(route, net, tmp_path, builders):
     import onnxruntime as ort
