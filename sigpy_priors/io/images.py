@@ -205,7 +205,7 @@ def read_slices(path: str | Path) -> np.ndarray:
     return slices
 
 
-def slice_sources(path: str | Path, count: int) -> list[str]:
+def slice_sources(path: str | Path, count: int) -> list[tuple[str, ...]]:
     """Where each slice of a file comes from.
 
     Args:
@@ -213,15 +213,15 @@ def slice_sources(path: str | Path, count: int) -> list[str]:
         count (int): number of its slices.
 
     Returns:
-        list of str: the first column of the array ``meta`` of an ``.npz`` file that
-        has one row a slice; of other files their name.
+        list of tuple: the rows of the array ``meta`` of an ``.npz`` file that has one
+        for each slice, the first column being the source; of other files their name.
     """
     path = Path(path)
     if _ending(path) == ".npz":
         meta = load_npz(path, "meta").get("meta")
         if meta is not None and meta.dtype.kind == "U" and meta.shape[:1] == (count,):
-            return [str(row) for row in meta.reshape(count, -1)[:, 0]]
-    return [path.name] * count
+            return [tuple(map(str, row)) for row in meta.reshape(count, -1)]
+    return [(path.name,)] * count
 
 
 def find_images(patterns: Sequence[str], root: str | Path) -> list[Path]:

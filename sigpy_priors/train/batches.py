@@ -15,7 +15,7 @@ import torch
 
 from sigpy_priors.train import phase as phases
 from sigpy_priors.train.ambient import LEAST_SHARE
-from sigpy_priors.train.slice_noise import restored_phase
+from sigpy_priors.train.slice_noise import restored_noise
 from sigpy_priors.train.slice_store import SliceStore, placements
 
 if TYPE_CHECKING:
@@ -132,13 +132,13 @@ class Batches:
         own = np.where(turned, _INTERPOLATED, 1.0) * own
 
         img = self.store.cut(chosen, center, matrix, crop)
-        img = self._with_phase(img, rng, generator, chosen, center, matrix, own)
+        img, own = self._with_phase(img, rng, generator, chosen, center, matrix, own)
         shading = phases.smooth_batch(rng, np.full(n, 3), crop, self.device)
         shading = self._column(rng.exponential(0.15, n)) * shading
         factor = self._column(gain) * shading.clamp(-0.7, 0.7).exp()
         img = img * factor[:, None]
         noise = torch.randn(img.shape, generator=generator, device=self.device)
-        level = (self._column(own) * factor)[:, None] if c.data.noise_aware else None
+        level = (own * factor)[:, None] if c.data.noise_aware else None
         part = self._part
         return Batch(
             img[part].contiguous(memory_format=torch.channels_last),
@@ -152,7 +152,10 @@ class Batches:
         return self._pairs(values)[:, None, None]
 
     def _with_phase(self, img, rng, generator, chosen, center, matrix, own):
-        """Multiply by a random phase; magnitudes get one in any case."""
+        """Multiply by a random phase; magnitudes get one in any case.
+
+        Returns the images, and their own noise level at every pixel.
+        """
         n = len(img)
         real = self.store.real[chosen]
         smooth = np.full(n, self._background is None)
@@ -164,14 +167,16 @@ class Batches:
         phase = phase + self._smooth(rng, mag, plain, plain & real)
         if self._background is not None:
             phase = phase + self._measured(rng, mag, chosen, center, matrix)
-        if self.config.data.noise_aware:
-            level = self._column(np.where(real, own, 0))
-            unit = torch.randn(mag.shape, generator=generator, device=self.device)
-            phase = phase + restored_phase(mag, level, unit)
-        cos, sin = phase.cos(), phase.sin()
         is_real = self._column(real) > 0
+        level = self._column(own)
+        if self.config.data.noise_aware:
+            unit = torch.randn(mag.shape, generator=generator, device=self.device)
+            lost, found = restored_noise(mag, level * is_real, unit)
+            phase = phase + lost
+            level = torch.where(is_real, found, level)
+        cos, sin = phase.cos(), phase.sin()
         re, im = torch.where(is_real, mag, img[:, 0]), img[:, 1]
-        return torch.stack([re * cos - im * sin, re * sin + im * cos], dim=1)
+        return torch.stack([re * cos - im * sin, re * sin + im * cos], dim=1), level
 
     def _smooth(self, rng, mag, plain, tissue):
         """The phase "smooth" of some of the images."""

@@ -118,8 +118,8 @@ def open_training(data: DataConfig, root: str | Path) -> Slices:
     scales, weights, noise = [], [], []
     for source in data.sources:
         found, each, names = _open(source.patterns, root, data.min_signal)
-        count = Counter(names)
-        share = np.array([count[name] ** (source.balance - 1.0) for name in names])
+        count = Counter(name[0] for name in names)
+        share = np.array([count[name[0]] ** (source.balance - 1.0) for name in names])
         images += found
         scales.append(each)
         weights.append(share * (source.weight / share.sum()))
@@ -133,14 +133,21 @@ def open_training(data: DataConfig, root: str | Path) -> Slices:
 
 
 def _noise(images, scales, names):
-    """Noise levels; of slices that do not tell, the median of their source."""
+    """Noise levels: of a slice, or the median of its series where that is less.
+
+    A series, slices with the same row of ``meta``, has one noise level in its own units;
+    a slice that seems to have more has structure, one that does not tell has the median.
+    """
     level = scales * np.array(
         [estimate_slice_noise(m / np.float32(s)) for m, s in zip(images, scales)]
     )
-    told, names = np.isfinite(level), np.array(names)
-    for k in np.flatnonzero(~told):
-        alike = told & (names == names[k])
-        level[k] = np.median(level[alike if alike.any() else told]) if told.any() else 0
+    series: dict[tuple, list[int]] = {}
+    for k, name in enumerate(names):
+        series.setdefault(name, []).append(k)
+    for members in series.values():
+        told = level[members][np.isfinite(level[members])]
+        middle = np.median(told) if len(told) else 0.0
+        level[members] = np.fmin(level[members], middle)
     return level / scales
 
 

@@ -10,7 +10,7 @@ from sigpy_priors.train.ambient import added_level, noisy_estimate
 from sigpy_priors.train.batches import Batches
 from sigpy_priors.train.datasets import open_training
 from sigpy_priors.train.objective import DenoiserObjective
-from sigpy_priors.train.slice_noise import estimate_slice_noise, restored_phase
+from sigpy_priors.train.slice_noise import estimate_slice_noise, restored_noise
 
 SIZE, BAND, POWER, OWN = 48, 4, 0.16, 0.08
 
@@ -131,10 +131,17 @@ def test_a_magnitude_gets_its_lost_phase_back():
         noisy = np.abs(true + level * complex_normal(rng, (4, 64, 64)))
         unit = torch.from_numpy(rng.standard_normal(noisy.shape, np.float32))
         m = torch.from_numpy(noisy.astype(np.float32))
-        phase = restored_phase(m, torch.full((4, 1, 1), level), unit)
+        phase, own = restored_noise(m, torch.full((4, 1, 1), level), unit)
         z = torch.polar(m, phase)
         noise = z - true
         assert abs(noise.mean()) < 0.06 * level
         assert noise.real.std().item() == pytest.approx(level / 2**0.5, rel=0.06)
         assert noise.imag.std().item() == pytest.approx(level / 2**0.5, rel=0.06)
-    assert not restored_phase(m, torch.zeros(4, 1, 1), unit).any()
+        # Of noise alone the power around a pixel is now and then below its mean.
+        assert own.mean() > 0.9 * level and own.max() < 1.001 * level
+    phase, own = restored_noise(m, torch.zeros(4, 1, 1), unit)
+    assert not phase.any() and not own.any()
+    # A background that was set to zero has no noise.
+    m[:, :32] = 0
+    _, own = restored_noise(m, torch.full((4, 1, 1), level), unit)
+    assert not own[:, :29].any() and (own[:, 35:] > 0.99 * level).all()
