@@ -312,7 +312,7 @@ class Job:
         if scheduler == "local" and self.device >= 0:
             workers = workers or 1  # they would share the GPU
         with connect(scheduler, workers) as client:
-            if client is not None and show_pbar:
+            if client is not None and show_pbar and scheduler != "local":
                 tqdm.write(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
             results = map_slices(
                 function, missing, inputs.load, self._prepare(), client
