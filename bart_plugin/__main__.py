@@ -70,8 +70,8 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _install(args: argparse.Namespace) -> int:
-    link = toolbox.install_pics()
-    print(f"installed {link}: 'bart pics -R TF:' of BART 0.8.00 works")
+    program = toolbox.install_pics()
+    print(f"installed {program}: 'bart pics -R TF:' of BART 0.8.00 works")
     return 0
 
 

@@ -1,12 +1,13 @@
 """Build a BART that knows TensorFlow, from Debian's source and PyPI's library.
 
 The upstream source is that of Debian's package, and TensorFlow's C library that of
-the wheel on PyPI; what is made goes into the cache of
-:mod:`bart_plugin.toolbox.program`.
+the wheel on PyPI; what is fetched has known digests, and what is made goes into the
+cache of :mod:`bart_plugin.toolbox.program`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -26,6 +27,13 @@ __all__ = ["BuildError", "build"]
 # Suites of Debian that have had the source of a version.
 _SUITES = {"1.0.00": ("sid", "forky"), "0.8.00": ("bookworm",)}
 _TENSORFLOW = "2.21.0"
+# SHA-256 of everything that is fetched: the tarballs of Debian's bart, whose packages
+# are signed as well, and the wheel tensorflow-cpu 2.21.0 for CPython 3.11 on x86-64.
+_SHA256 = {
+    "bart 1.0.00": "05eb050759436cb183d8c576a88967ad9d3a987270e68dcdb78663ba4d7ef1e0",
+    "bart 0.8.00": "9e0491862f740bde596e1e745bcd319c750153103172b8ca5cef87d0096962f4",
+    "tensorflow": "2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c",
+}
 _HEADERS = {
     "fftw3.h": "libfftw3-dev",
     "lapacke.h": "liblapacke-dev",
@@ -50,14 +58,16 @@ def build(
 
     Args:
         version (str): one of ``VERSIONS``.
-        source (str or Path or None): upstream tarball; default from Debian.
+        source (str or Path or None): upstream tarball; default from Debian. It is
+            trusted, and one that is not Debian's is said.
         progress (callable): is told each step in one line.
 
     Returns:
         Path: the program; at once if it is built already.
 
     Raises:
-        BuildError: if a piece is missing: which, and how to get it.
+        BuildError: if a piece is missing: which, and how to get it; or what was
+            fetched is not what it was.
     """
     if version not in VERSIONS:
         raise BuildError(
@@ -73,6 +83,8 @@ def build(
         work = Path(folder)
         progress(f"[2/4] source of BART {version}")
         tarball = Path(source) if source else _debian_source(version, work)
+        if source and _sha256(tarball) != _SHA256[f"bart {version}"]:
+            progress(f"      {tarball} is not Debian's tarball of BART {version}")
         progress(f"[3/4] TensorFlow {_TENSORFLOW}")
         options = ["TENSORFLOW=1", f"TENSORFLOW_BASE={_tensorflow(work)}"]
         if version != "0.8.00":
@@ -97,6 +109,24 @@ def _put_in_place(built: Path, version: str) -> None:
     folder.mkdir(exist_ok=True)
     shutil.copy2(built, folder / "bart.part")
     os.replace(folder / "bart.part", folder / "bart")
+
+
+def _sha256(file: Path) -> str:
+    if not file.is_file():
+        raise BuildError(f"{file}: no such file; give the tarball of BART's source.")
+    with open(file, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _check(file: Path, what: str) -> Path:
+    """Refuse what was fetched and has another digest."""
+    got = _sha256(file)
+    if got != _SHA256[what]:
+        raise BuildError(
+            f"{file.name} is not the {what} that is known: got SHA-256 {got}, expected "
+            f"{_SHA256[what]}; is this another platform, or a mirror that was changed?"
+        )
+    return file
 
 
 def _run(command: list[str], problem: str, **kwargs: Any) -> str:
@@ -158,7 +188,7 @@ def _debian_source(version: str, work: Path) -> Path:
             continue
         found = list(folder.glob(f"bart_{version}*.orig.tar.*"))
         if found:
-            return found[0]
+            return _check(found[0], f"bart {version}")
         problem = f"Debian {suite} has another version by now"
     raise BuildError(f"{problem}\nGive the tarball of BART {version} with --source.")
 
@@ -212,7 +242,8 @@ def _tensorflow(work: Path) -> Path:
     _run(command, "tensorflow-cpu cannot be downloaded from PyPI: is there a network?")
     part = work / "tensorflow"
     (part / "lib").mkdir(parents=True)
-    _unpack_library(next(work.glob("tensorflow_cpu-*.whl")), part)
+    wheel = next(work.glob("tensorflow_cpu-*.whl"))
+    _unpack_library(_check(wheel, "tensorflow"), part)
     # BART links -ltensorflow; the wheel has the C functions in another library.
     (part / "lib" / "libtensorflow.so").symlink_to("libtensorflow_cc.so.2")
     framework = "libtensorflow_framework.so"

@@ -73,17 +73,28 @@ def test_build_again_is_at_once(bart100, capsys):
     assert "built already" in capsys.readouterr().out
 
 
-def test_install_pics_leaves_others_alone(bart080, tmp_path):
-    link = toolbox.install_pics(tmp_path)
-    assert toolbox.version_of(link) is None  # a pics, not a bart
-    assert toolbox.install_pics(tmp_path) == link
-    assert toolbox.uninstall_pics(tmp_path) is True
-    assert not link.exists()
-    assert toolbox.uninstall_pics(tmp_path) is False
-    link.write_text("somebody's")
-    with pytest.raises(toolbox.BuildError, match="not ours"):
-        toolbox.install_pics(tmp_path)
-    assert toolbox.uninstall_pics(tmp_path) is False and link.exists()
+def test_what_is_fetched_has_a_known_digest(tmp_path, monkeypatch):
+    """A wheel and a tarball that were changed on their way are not unpacked."""
+    monkeypatch.setenv("SIGPY_PRIORS_CACHE", str(tmp_path / "cache"))
+
+    def fetched(command, problem, **kwargs):
+        with zipfile.ZipFile(tmp_path / "tensorflow_cpu-2.21.0-x.whl", "w") as archive:
+            archive.writestr("tensorflow/libtensorflow_cc.so.2", b"evil")
+        return "http://deb.example/debian/"
+
+    def source(mirror, suite, apt):
+        (tmp_path / "bart_0.8.00.orig.tar.gz").write_bytes(b"evil")
+        return tmp_path
+
+    monkeypatch.setattr(builder, "_run", fetched)
+    monkeypatch.setattr(builder, "_fetch_source", source)
+    monkeypatch.setattr(builder.shutil, "which", lambda name: name)
+    monkeypatch.setattr(builder, "_KEYRING", str(tmp_path))
+    with pytest.raises(toolbox.BuildError, match="is not the tensorflow that is known"):
+        builder._tensorflow(tmp_path)
+    with pytest.raises(toolbox.BuildError, match="not the bart 0.8.00 that is known"):
+        builder._debian_source("0.8.00", tmp_path)
+    assert not list(tmp_path.rglob("*.so*"))
 
 
 @pytest.fixture
