@@ -28,6 +28,7 @@ import torch
 from sigpy_priors.backend.validate import check_path
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.priors.base import DenoiserPrior, Prior, check_kind
+from sigpy_priors.priors.network import NetworkPrior
 
 if TYPE_CHECKING:
     from sigpy_priors.priors.card import PriorCard
@@ -147,6 +148,8 @@ def _parity(model, prior, args, what):
     from sigpy_priors.onnx.engine.runtime import open_session
 
     session = open_session(model.SerializeToString())
+    if isinstance(prior, NetworkPrior):
+        prior = prior.with_options("double")
     x, *sigma = args
     cases = [x]
     if all(not isinstance(n, int) for n in session.get_inputs()[0].shape[2:]):
