@@ -1,5 +1,7 @@
 """Configs: every mistake has its own clear error, every default is shown."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -116,8 +118,12 @@ def test_a_config_cannot_be_changed(make_config):
         make_config().seed = 1
 
 
-def test_the_committed_config_is_valid():
-    from pathlib import Path
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
-    path = Path(__file__).parents[2] / "configs" / "brain.yaml"
-    assert isinstance(load_config(path), TrainConfig)
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_the_committed_configs_are_valid(path):
+    config = load_config(path)
+    assert isinstance(config, TrainConfig) and config.name == path.stem
+    for entry in config.card.data:
+        assert entry["source"] and entry["licence"]
