@@ -281,7 +281,30 @@ class PriorRecon(sp.app.LinearLeastSquares):
         elif self.solver == "hqs":
             self._get_hqs(self.settings)
         else:
+            self._set_steps()
             super()._get_alg()
+
+    def _set_steps(self) -> None:
+        """Step sizes that SigPy would find with numpy's global random numbers."""
+
+        def bounded(step: Any) -> float:
+            return 1 / (float(np.max(sp.to_device(step))) * largest or 1)
+
+        steps = {
+            "GradientMethod": ["alpha"],
+            "PrimalDualHybridGradient": ["tau", "sigma"],
+        }
+        names = steps.get(str(self.solver), [])
+        if None not in [getattr(self, n) for n in names]:
+            return
+        largest = self.problem.largest(self.max_power_iter)
+        if self.solver == "GradientMethod":
+            self.alpha = bounded(1)
+        elif self.tau is None:
+            self.sigma = 1 if self.sigma is None else self.sigma
+            self.tau = bounded(self.sigma)
+        else:
+            self.sigma = bounded(self.tau)
 
     def _get_hqs(self, hqs: solvers.HQS) -> None:
         gain, pixels = self.problem.gain, math.sqrt(self.x.size)

@@ -7,11 +7,15 @@ On a GPU, torch and cupy each have a stream that they put work on, and torch
 gives memory to others as soon as its own stream is done with it. So torch works
 on cupy's stream (:func:`on_stream_of`) wherever it works on cupy's arrays: then
 nothing has to wait, and nothing can overtake.
+
+In a forked process torch computes with one thread; set more there, after the first call,
+if its parent has not used torch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -39,6 +43,22 @@ arrays that are of one kind, but of any one.
 """
 
 
+_process = os.getpid()
+
+
+def _after_fork() -> None:
+    """One thread for torch in a process that was forked from this one.
+
+    Torch's threads are not in it, and would be waited for without end.
+    """
+    global _process
+    if os.getpid() != _process:
+        import torch
+
+        torch.set_num_threads(1)
+        _process = os.getpid()
+
+
 def is_torch(x: object) -> bool:
     """Tell a torch tensor without importing torch."""
     return type(x).__module__.partition(".")[0] == "torch"
@@ -55,6 +75,7 @@ def to_torch(x: Array) -> torch.Tensor:
     """
     import torch
 
+    _after_fork()
     if is_torch(x):
         return x
     if sp.get_device(x) == sp.cpu_device:

@@ -222,16 +222,29 @@ class Problem:
     @cached_property
     def norm(self) -> float:
         r""":math:`\|A\|`, by power iteration; 0 for A = 0."""
+        return math.sqrt(self.largest(_NORM_ITER))
+
+    def largest(self, max_iter: int) -> float:
+        r"""Largest eigenvalue of :math:`A^H A`, by power iteration.
+
+        (That of SigPy begins with numpy's global random numbers.)
+
+        Args:
+            max_iter (int): iterations.
+
+        Returns:
+            float: from below; 0 for A = 0.
+        """
         xp = sp.get_array_module(self.AHy)
         x = xp.ones(self.shape, self.AHy.dtype)
         x += xp.asarray(np.random.default_rng(0).standard_normal(x.shape))
         size = 0.0
-        for _ in range(_NORM_ITER):
+        for _ in range(max_iter):
             x = self.normal(x / xp.linalg.norm(x))
             size = float(xp.linalg.norm(x))
             if size == 0:
                 break
-        return math.sqrt(size)
+        return size
 
     @property
     def gain(self) -> float:

@@ -7,6 +7,7 @@ each slice is divided by its own, at which priors are called
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -99,6 +100,14 @@ class Slices:
     scales: np.ndarray
     weights: np.ndarray
     noise: np.ndarray
+
+    def digest(self) -> str:
+        """SHA-256 of everything, in this order: a run belongs to its images."""
+        sha = hashlib.sha256()
+        for array in (*self.images, self.weights, self.noise):
+            sha.update(f"{array.dtype}:{array.shape};".encode())
+            sha.update(np.ascontiguousarray(array).tobytes())
+        return sha.hexdigest()
 
 
 def open_training(data: DataConfig, root: str | Path) -> Slices:

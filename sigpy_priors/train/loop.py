@@ -116,7 +116,7 @@ class _Run:
     def __call__(self, data: Any, show_pbar: Any) -> Any:
         config, procs = self.config, self.procs
         slices = open_training(config.data, data)
-        self._images = len(slices.images)
+        self._data = {"images": len(slices.images), "sha256": slices.digest()}
         if procs.lead and config.data.val:
             self._val = self.objective.validation(data)
         with self._alone():
@@ -243,7 +243,7 @@ class _Run:
             "config": identity,
             "step": self.step,
             "seconds": self._length.seconds,
-            "images": self._images,
+            "data": self._data,
         }
         modules = {"net": self.net, "ema": self.ema}
         save_checkpoint(self._checkpoint, modules, self.optimizers, meta)
@@ -268,9 +268,10 @@ class _Run:
             return 0.0
         meta, tensors = read_checkpoint(path)
         changed = differences(self.config, meta["config"])
-        images = self._images
-        if meta.get("images", images) != images:
-            changed.append(f"the data: {meta['images']} slices, now {images}")
+        before = meta.get("data", self._data)  # older checkpoints do not know
+        if before != self._data:
+            was, now = before["images"], self._data["images"]
+            changed.append(f"the images of the data: {was}, now {now},")
         if changed:
             raise ValueError(
                 f"{path} belongs to a run with another config "

@@ -216,7 +216,17 @@ def test_refuses_other_data(make_config, tiny_data, whole, tmp_path):
     folder.mkdir()
     np.savez(folder / "train.npz", img=np.load(tiny_data / "train.npz")["img"][:4])
     (folder / "val.npz").write_bytes((tiny_data / "val.npz").read_bytes())
-    with pytest.raises(ValueError, match="6 slices, now 4"):
+    with pytest.raises(ValueError, match="images of the data: 6, now 4"):
+        run(make_config(), folder, whole)
+
+
+def test_refuses_as_many_other_images(make_config, tiny_data, whole, tmp_path):
+    images = np.load(tiny_data / "train.npz")["img"]
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    (folder / "val.npz").write_bytes((tiny_data / "val.npz").read_bytes())
+    np.savez(folder / "train.npz", img=images * (1 + (images == images.max())))
+    with pytest.raises(ValueError, match="images of the data: 6, now 6"):
         run(make_config(), folder, whole)
 
 
@@ -329,9 +339,8 @@ def test_bfloat16_computes_in_it_and_keeps_float32_weights(
 def test_only_the_first_slices(make_config, tiny_data, tmp_path, losses, whole):
     run(make_config(data__slices=1), tiny_data, tmp_path / "one")
     run(make_config(data__slices=6), tiny_data, tmp_path / "all")
-    assert (
-        read_checkpoint(tmp_path / "one" / "checkpoint.safetensors")[0]["images"] == 1
-    )
+    meta = read_checkpoint(tmp_path / "one" / "checkpoint.safetensors")[0]
+    assert meta["data"]["images"] == 1
     assert same(state(tmp_path / "all"), state(whole))
 
 
