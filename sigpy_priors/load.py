@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sigpy_priors.backend.validate import check_choice, check_path
+from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.file import bundled, load_file, open_file
@@ -37,12 +38,13 @@ def _path(name: str | Path) -> Path:
     return bundled().get(str(name)) or check_path("name", name)
 
 
-def load_prior(name: str | Path, runtime: str = "auto") -> Prior:
+def load_prior(name: str | Path = DEFAULT_PRIOR, runtime: str = "auto") -> Prior:
     """Load a prior.
 
     Args:
         name (str or Path): a bundled name (:func:`sigpy_priors.bundled`) or a
-            file, ``.safetensors`` or ``.onnx`` (:mod:`sigpy_priors.onnx`).
+            file, ``.safetensors`` or ``.onnx`` (:mod:`sigpy_priors.onnx`); default the
+            bundled prior for any scan (:data:`sigpy_priors.data.DEFAULT_PRIOR`).
         runtime (str): what a network denoiser runs with on the CPU: "auto",
             the faster of those installed, or "torch".
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from sigpy_priors.data import DEFAULT_PRIOR
+
 __all__ = ["add_volume_arguments", "job_arguments", "run_arguments"]
 
 # Options named like the arguments of sigpy_priors.volume.Job, and those of a run.
@@ -107,7 +109,10 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         help="noise scan (coils, samples) or covariance (coils, coils) [the file's]",
     )
     p.add_argument(
-        "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
+        "--prior",
+        default=DEFAULT_PRIOR,
+        metavar="NAME",
+        help=f"bundled name or file [{DEFAULT_PRIOR}]",
     )
     p.add_argument(
         "--precision",

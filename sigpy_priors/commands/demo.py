@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sigpy_priors.data import DEFAULT_PRIOR
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -29,7 +31,10 @@ def add_parser(commands: Any) -> None:
     p = commands.add_parser("demo", help="reconstruct the bundled example")
     p.add_argument("--out", default="demo", metavar="DIR", help="results [demo]")
     p.add_argument(
-        "--prior", default="brain", metavar="NAME", help="bundled name or file [brain]"
+        "--prior",
+        default=DEFAULT_PRIOR,
+        metavar="NAME",
+        help=f"bundled name or file [{DEFAULT_PRIOR}]",
     )
     p.set_defaults(run=run)
 

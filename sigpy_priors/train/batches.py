@@ -15,8 +15,8 @@ import torch
 
 from sigpy_priors.train import phase as phases
 from sigpy_priors.train.ambient import LEAST_SHARE
+from sigpy_priors.train.pixel_store import PixelStore, placements
 from sigpy_priors.train.slice_noise import restored_noise
-from sigpy_priors.train.slice_store import SliceStore, placements
 
 if TYPE_CHECKING:
     from sigpy_priors.train.config import TrainConfig
@@ -70,7 +70,7 @@ class Batches:
     ) -> None:
         self.config, self.device = config, torch.device(device)
         self.count, self.noise = len(slices.images), slices.noise
-        self.store = SliceStore(slices.images, slices.scales, self.device)
+        self.store = PixelStore(slices.images, slices.scales, self.device)
         rank, size = share
         part = config.optim.batch_size // size
         self._part = slice(rank * part, (rank + 1) * part)
@@ -95,7 +95,7 @@ class Batches:
                 pair = phases.air_fields(store.slices(chosen), level).cpu().numpy()
                 for k, (a, b) in zip(chosen, pair):
                     fields[k] = a + 1j * b
-        return fields, SliceStore(fields, np.ones(self.count), self.device)
+        return fields, PixelStore(fields, np.ones(self.count), self.device)
 
     def _draw(self, rng, sigma, gain):
         """Slices whose own noise is below the level at which they are shown."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.io.atomic import remove_leftovers
 from sigpy_priors.io.lock import exclusive
 from sigpy_priors.io.output import check_output, refuse_inputs, write_image
@@ -103,7 +104,7 @@ class Job:
 
     kspace: Source
     compute: Callable[..., Any]
-    prior: str | Path | Prior = "brain"
+    prior: str | Path | Prior = DEFAULT_PRIOR
     maps: Source | None = None
     weights: Source | None = None
     coord: Source | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from sigpy_priors.app.recon import PriorRecon
 from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.io.slices import Source
 from sigpy_priors.priors.base import DenoiserPrior, Prior
 from sigpy_priors.volume.run import Job
@@ -18,7 +19,7 @@ __all__ = ["recon", "sample"]
 
 def recon(
     kspace: Source,
-    prior: str | Path | Prior = "brain",
+    prior: str | Path | Prior = DEFAULT_PRIOR,
     maps: Source | None = None,
     *,
     lamda: float | None = None,
@@ -56,7 +57,7 @@ def recon(
 
 def sample(
     kspace: Source,
-    prior: str | Path | Prior = "brain",
+    prior: str | Path | Prior = DEFAULT_PRIOR,
     maps: Source | None = None,
     *,
     num_samples: int = 16,

@@ -257,3 +257,11 @@ def test_weights_that_cannot_be_computed_with(model, file, monkeypatch, value):
     monkeypatch.undo()
     with pytest.raises(ValueError, match="'net.head.bias' is NaN, infinite or beyond"):
         load_prior(file)
+
+
+def test_without_a_name_it_is_the_default_one():
+    import sigpy_priors
+    from sigpy_priors.data import DEFAULT_PRIOR
+
+    assert DEFAULT_PRIOR in sigpy_priors.bundled()
+    assert load_prior().card.name == DEFAULT_PRIOR

@@ -6,7 +6,7 @@ import torch
 
 from sigpy_priors.train.batches import Batches
 from sigpy_priors.train.datasets import Slices, open_training
-from sigpy_priors.train.slice_store import SliceStore, placements
+from sigpy_priors.train.pixel_store import PixelStore, placements
 
 
 def batches_of(config, data, share=(0, 1)):
@@ -66,7 +66,7 @@ def windows(shapes, count, crop, affine, seed=0):
         (i + 1j * j).astype(np.complex64)
         for i, j in (np.mgrid[: s[0], : s[1]] for s in shapes)
     ]
-    store = SliceStore(images, np.ones(len(images)), torch.device("cpu"))
+    store = PixelStore(images, np.ones(len(images)), torch.device("cpu"))
     rng = np.random.default_rng(seed)
     chosen = rng.integers(len(images), size=count)
     turned = rng.random(count) < affine

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-__all__ = ["SliceStore", "placements"]
+__all__ = ["PixelStore", "placements"]
 
 
-class SliceStore:
+class PixelStore:
     """Slices (H, W), magnitude or complex, one behind the other.
 
     In half precision: 5e-4 of the magnitude, below the least noise level.
@@ -130,7 +130,7 @@ def placements(
         crop (int): height and width.
 
     Returns:
-        tuple: center and matrix, as of :meth:`SliceStore.cut`.
+        tuple: center and matrix, as of :meth:`PixelStore.cut`.
     """
     n = len(shapes)
     flip = rng.choice([-1.0, 1.0], n)
