@@ -63,6 +63,13 @@ def test_reconstruction_needs_no_training_plotting_or_export(names, needed):
     assert not {m for m in added if m.startswith("sigpy_priors.models")}
 
 
+@pytest.mark.parametrize("name", ["brain", "brain-pixelcnn"])
+def test_a_prior_is_loaded_without_torchs_compiler(name):
+    """Torch's arithmetic without memory is in Python, and takes seconds to import."""
+    added = modules_after(f"import sigpy_priors; sigpy_priors.load_prior('{name}')")
+    assert not added & {"sympy", "torch._dynamo"}
+
+
 def test_all_names_exist():
     for name in sigpy_priors.__all__:
         assert getattr(sigpy_priors, name) is not None

@@ -110,6 +110,7 @@ def _write(out: Path, drawn: Finished, level: float) -> float:
     """
     import numpy as np
 
+    from sigpy_priors.io.atomic import remove_leftovers
     from sigpy_priors.io.output import write_image
     from sigpy_priors.scan.noise import estimate_scale
     from sigpy_priors.show.plot import posterior
@@ -118,9 +119,11 @@ def _write(out: Path, drawn: Finished, level: float) -> float:
     std = np.stack([x.std(axis=0, ddof=1) for x in drawn.images])
     for i, x in zip(drawn.numbers, drawn.images):
         name = f"{out.stem}_{i:03d}.png" if drawn.is_volume else f"{out.stem}.png"
+        remove_leftovers(out.with_name(name))
         posterior(x, out.with_name(name), level=level)
     for path, arrays in zip(_files(out), (drawn.images, mean, std)):
         image = arrays if drawn.is_volume else arrays[0]
+        remove_leftovers(path)
         write_image(path, image, samples=path == out)
     seen = [x.any(axis=0) for x in drawn.images]
     parts = zip(mean, std, seen)

@@ -198,7 +198,7 @@ class PixelCNN(nn.Module):
         nn.init.zeros_(self.tail.weight)
         with torch.no_grad():
             k = nr_logistic_mix
-            means = torch.linspace(-1, 1, k) if k > 1 else torch.zeros(1)
+            means = torch.linspace(-1, 1, k, device="cpu") if k > 1 else torch.zeros(1)
             self.tail.bias.zero_()
             self.tail.bias[k : k * (1 + channels)] = means.repeat(channels)
             self.tail.bias[k * (1 + channels) : k * (1 + 2 * channels)] = math.log(0.1)

@@ -47,10 +47,10 @@ class SmoothPhase(nn.Module):
     def __init__(self, width: float) -> None:
         super().__init__()
         reach = math.ceil(2.5 * width)
-        t = torch.arange(-reach, reach + 1) / width
+        t = torch.arange(-reach, reach + 1, device="cpu") / width
         kernel = torch.exp(-(t**2) / 2)
         # Dense over the two channels, since only few runtimes know groups.
-        kernel = torch.eye(2)[:, :, None] * (kernel / kernel.sum())
+        kernel = torch.eye(2, device="cpu")[:, :, None] * (kernel / kernel.sum())
         self.register_buffer("along_h", kernel[..., None].clone(), persistent=False)
         self.register_buffer("along_w", kernel[:, :, None].clone(), persistent=False)
         self.reach = reach
@@ -104,7 +104,9 @@ class NoiseEmbedding(nn.Module):
     def __init__(self, channels: Any, frequencies: int = 16) -> None:
         super().__init__()
         self.register_buffer(
-            "freq", 2.0 ** torch.linspace(-2, 5, frequencies), persistent=False
+            "freq",
+            2.0 ** torch.linspace(-2, 5, frequencies, device="cpu"),
+            persistent=False,
         )
         self.linear1 = nn.Linear(2 * frequencies, channels)
         self.linear2 = nn.Linear(channels, channels)

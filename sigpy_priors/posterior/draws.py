@@ -9,7 +9,7 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.io.atomic import write_atomic
+from sigpy_priors.io.atomic import remove_leftovers, write_atomic
 from sigpy_priors.io.files import load_npz
 from sigpy_priors.io.output import check_writable
 from sigpy_priors.posterior.statistics import OnlineMoments
@@ -107,6 +107,7 @@ class Draws:
         if self.checkpoint is None:
             return
         check_writable(self.checkpoint)
+        remove_leftovers(self.checkpoint)
         if not self.checkpoint.exists():
             return
         saved = load_npz(self.checkpoint)
