@@ -75,6 +75,7 @@ class PriorCard(BaseModel):
             reconstructions (:class:`sigpy_priors.priors.base.DenoiserPrior`).
         scale (str): what image magnitude counts as 1.
         weights_sha256 (str): digest of the weights that the card belongs to.
+        parent (str): name and digest of the prior that it was made from, if any.
         license, data, config, commit, hours, hardware, validation, citation,
             notes: provenance.
     """
@@ -95,6 +96,7 @@ class PriorCard(BaseModel):
     strength: float = Field(1.0, gt=0, allow_inf_nan=False)
     scale: str = "99.8th percentile of the image magnitude is 1"
     weights_sha256: str = ""
+    parent: str = ""
     license: str = ""
     data: list[dict[str, str]] = []
     config: dict[str, Any] = {}

@@ -91,6 +91,13 @@ class DataConfig(_Strict):
         description="patterns, whose slices are drawn alike, or {path, weight, ...}",
     )
     val: tuple[str, ...] = ()
+    aside: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of each pattern's slices, its last ones, that is not trained "
+        "on but validated on, in place of val",
+    )
     noise_aware: bool = Field(
         False,
         description="estimate each slice's own noise and learn of the images without "
@@ -111,6 +118,8 @@ class DataConfig(_Strict):
     def _all_or_none(self):
         if len({isinstance(t, str) for t in self.train}) > 1:
             raise ValueError("train: give all of the patterns a weight, or none")
+        if self.aside and self.val:
+            raise ValueError("give val, or aside, not both")
         return self
 
     @property
@@ -162,6 +171,12 @@ class OptimConfig(_Strict):
         "checkpoint and prior are written before it",
     )
     batch_size: int = Field(16, ge=1, description="images per step, all processes")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="end after so many validations without a better mean; the prior is "
+        "that of the best, and none is written unless it is better than the start",
+    )
     lr: float = Field(5e-3, gt=0, description="convolution kernels (Muon)")
     lr_rest: float = Field(1e-3, gt=0, description="all other weights (AdamW)")
     warmup: int = Field(100, ge=0, description="steps of linear warm-up")
@@ -180,6 +195,7 @@ class CardConfig(_Strict):
     citation: str = ""
     notes: str = ""
     strength: float = Field(1.0, gt=0, description="calibrated factor on lamda")
+    parent: str = Field("", description="prior it was made from, and its digest")
 
 
 class TrainConfig(_Strict):
@@ -213,6 +229,8 @@ class TrainConfig(_Strict):
             )
         if self.kind == "denoiser" and not (self.sigma.spread and self.model.precond):
             raise ValueError("a denoiser needs sigma.spread > 0 and a model.precond")
+        if self.optim.patience and not (self.data.val or self.data.aside):
+            raise ValueError("optim.patience needs data.val or data.aside")
         if self.kind == "density" and self.data.noise_aware:
             raise ValueError(
                 "a density is trained on the noisy images themselves: set "

@@ -8,6 +8,7 @@ each slice is divided by its own, at which priors are called
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from sigpy_priors.train.slice_noise import estimate_slice_noise
 if TYPE_CHECKING:
     from sigpy_priors.train.config import DataConfig
 
-__all__ = ["Slices", "open_slices", "open_training"]
+__all__ = ["Slices", "open_slices", "open_training", "open_validation"]
 
 # Share of an image's power below zero that is no ringing any more.
 _SIGNED = 0.05
@@ -127,6 +128,8 @@ def open_training(data: DataConfig, root: str | Path) -> Slices:
     scales, weights, noise = [], [], []
     for source in data.sources:
         found, each, names = _open(source.patterns, root, data.min_signal)
+        first = len(found) - _count_aside(found, data)
+        found, each, names = found[:first], each[:first], names[:first]
         count = Counter(name[0] for name in names)
         share = np.array([count[name[0]] ** (source.balance - 1.0) for name in names])
         images += found
@@ -139,6 +142,43 @@ def open_training(data: DataConfig, root: str | Path) -> Slices:
         np.concatenate(v)[: len(images)] for v in (scales, weights, noise)
     )
     return Slices(images, scale, weight / weight.sum(), own)
+
+
+def _count_aside(images, data):
+    """How many of the last slices are kept aside; some are left to train on."""
+    count = math.ceil(data.aside * len(images))
+    if count == len(images):
+        raise ValueError(
+            f"data.aside: {data.aside:g} of {len(images)} slices leaves none to train on."
+        )
+    return count
+
+
+def open_validation(
+    data: DataConfig, root: str | Path
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Read the validation slices of a config.
+
+    Args:
+        data (DataConfig): names files of their own, or what is kept aside of others.
+        root (str or Path): data folder.
+
+    Returns:
+        tuple: as of :func:`open_slices`.
+
+    Raises:
+        ValueError: as :func:`open_slices`.
+    """
+    if data.val:
+        return open_slices(data.val, root, data.min_signal)
+    images: list[np.ndarray] = []
+    scales = []
+    for source in data.sources:
+        found, each = open_slices(source.patterns, root, data.min_signal)
+        first = len(found) - _count_aside(found, data)
+        images += found[first:]
+        scales.append(each[first:])
+    return images, np.concatenate(scales)
 
 
 def _noise(images, scales, names):

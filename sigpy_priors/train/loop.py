@@ -112,12 +112,15 @@ class _Run:
         self._asked: list = []  # losses that the device may still be computing
         self._loss = float("nan")
         self._table = self._val = None
+        # Of optim.patience: mean validation at the start, the best, and how long ago.
+        self._start: float | None = None
+        self._best, self._stale = float("-inf"), 0
 
     def __call__(self, data: Any, show_pbar: Any) -> Any:
         config, procs = self.config, self.procs
         slices = open_training(config.data, data)
         self._data = {"images": len(slices.images), "sha256": slices.digest()}
-        if procs.lead and config.data.val:
+        if procs.lead and (config.data.val or config.data.aside):
             self._val = self.objective.validation(data)
         with self._alone():
             return self._run(slices, show_pbar)
@@ -135,14 +138,26 @@ class _Run:
             Log(self.out, self.step, procs.lead) as log,
             _fast_convolutions(procs.device),
         ):
-            if self._length.timed and procs.lead:
+            fresh = config.optim.patience and self._start is None
+            if procs.lead and (self._length.timed or fresh):
                 self._rehearse(log)
             self._train(procs.wrap(self.net), batches, bar, log)
             if not procs.lead:
                 return None
+            if config.optim.patience:
+                return self._best_prior()
             if self._val is not None and self._table is None:  # finished before
                 self._table = self.objective.validate(self.ema, self._val)
             return self._write_prior()
+
+    def _best_prior(self):
+        """The file of the best validation."""
+        if self._start is None or not self._best > self._start:
+            raise ValueError(
+                f"after {self.step} steps no validation was better than the start: no "
+                f"prior is written. More images, or a lower optim.lr, may help."
+            )
+        return self._file
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -173,13 +188,14 @@ class _Run:
             crop = crops[int(done * len(crops) + 1e-9)]
             self._advance(model, batches(self.step, crop), done)
             done = self._length.done(self.step)
+            if done >= 1 or self.step % config.val_every == 0:
+                self._settle(log)
+                self._validate(log)
+                done = max(done, self._given_up())
             last = done >= 1
             checkpoint = last or self.step % config.checkpoint_every == 0
-            validate = last or self.step % config.val_every == 0
-            if checkpoint or validate or len(self._asked) >= self._patience:
+            if checkpoint or len(self._asked) >= self._most_asked:
                 self._settle(log)
-            if validate:
-                self._validate(log)
             if checkpoint:
                 log.flush()
                 if self.procs.lead:
@@ -187,8 +203,19 @@ class _Run:
                 self.saved = self.step
             bar.update(self._loss, self._table and self.objective.show(self._table))
 
+    def _given_up(self):
+        """1 if the validation has not become better for long, else 0."""
+        patience = self.config.optim.patience
+        if not patience:
+            return 0.0
+        value = float(self.procs.lead and self._stale >= patience)
+        if self.procs.size > 1:
+            value = torch.tensor(value, device=self.procs.device)
+            value = self.procs.mean(value).item() * self.procs.size
+        return value
+
     @property
-    def _patience(self):
+    def _most_asked(self):
         return _LOSSES if self.procs.device.type == "cuda" else 1
 
     def _advance(self, model, batch, done):
@@ -211,6 +238,8 @@ class _Run:
 
     def _settle(self, log):
         """Read and log the losses of the last steps; they must be finite."""
+        if not self._asked:
+            return
         first = self.step - len(self._asked) + 1
         for k, (value, norm) in enumerate(torch.stack(self._asked).tolist()):
             if not (value < float("inf") and norm < float("inf")):
@@ -223,10 +252,21 @@ class _Run:
         self._asked.clear()
 
     def _validate(self, log):
-        if self._val is not None:
-            self._table = self.objective.validate(self.ema, self._val)
-            for name, value in self._table.items():
-                log.scalar(name, value, self.step)
+        if self._val is None:
+            return
+        self._table = self.objective.validate(self.ema, self._val)
+        for name, value in self._table.items():
+            log.scalar(name, value, self.step)
+        if not self.config.optim.patience:
+            return
+        score = self.objective.score(self._table)
+        if self._start is None:
+            self._start = self._best = score
+        elif score > self._best:
+            self._best, self._stale = score, 0
+            self._write_prior()
+        else:
+            self._stale += 1
 
     def _rehearse(self, log):
         """Write once, under the clock, what will be written at the end."""
@@ -244,10 +284,11 @@ class _Run:
             "step": self.step,
             "seconds": self._length.seconds,
             "data": self._data,
+            "patience": [self._start, self._best, self._stale],
         }
         modules = {"net": self.net, "ema": self.ema}
         save_checkpoint(self._checkpoint, modules, self.optimizers, meta)
-        if last:
+        if last or self.config.optim.patience:
             return
         try:
             self._write_prior()
@@ -281,6 +322,8 @@ class _Run:
         modules = {"net": self.net, "ema": self.ema}
         restore_checkpoint(path, tensors, modules, self.optimizers)
         self.step = self.saved = meta["step"]
+        if meta.get("patience"):
+            self._start, self._best, self._stale = meta["patience"]
         return meta["seconds"]
 
 

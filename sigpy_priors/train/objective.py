@@ -75,6 +75,10 @@ class Objective:
         """Figures of merit, name to value."""
         raise NotImplementedError
 
+    def score(self, table: Any) -> float:
+        """The figures as one number, the higher the better."""
+        raise NotImplementedError
+
     def show(self, table: Any) -> None:
         """The figures, short, for a progress bar: (name, text)."""
         raise NotImplementedError
@@ -109,6 +113,9 @@ class DenoiserObjective(Objective):
         table = denoising_psnr(net, *val)
         return {f"psnr/sigma={level:g}": v for level, v in table.items()}
 
+    def score(self, table: Any) -> float:
+        return sum(table.values()) / len(table)
+
     def show(self, table: Any) -> Any:
         return "PSNR", "/".join(f"{v:.1f}" for v in table.values())
 
@@ -141,6 +148,9 @@ class DensityObjective(Objective):
 
     def validate(self, net: Any, val: Any) -> Any:
         return {"bits_per_dim": bits_per_dim(net, val)}
+
+    def score(self, table: Any) -> float:
+        return -table["bits_per_dim"]
 
     def show(self, table: Any) -> Any:
         return "bits/dim", f"{table['bits_per_dim']:.3f}"

@@ -14,7 +14,7 @@ from torch import nn
 from sigpy_priors.priors.module import ChannelDenoiser, add_noise
 from sigpy_priors.show.metrics import psnr_of_mse
 from sigpy_priors.train.augment import complex_crop
-from sigpy_priors.train.datasets import open_slices
+from sigpy_priors.train.datasets import open_validation
 
 __all__ = [
     "SIGMAS",
@@ -38,7 +38,7 @@ def validation_set(config: Any, data: str | Path, stride: int = 1) -> tuple:
     Returns:
         tuple: images and unit per-channel noise, each a tensor (N, 2, S, S).
     """
-    images, peaks = open_slices(config.data.val, data, config.data.min_signal)
+    images, peaks = open_validation(config.data, data)
     chosen = np.linspace(0, len(images) - 1, config.val_images).round().astype(int)
     # One common size, so that one batch holds them.
     unit = math.lcm(32, stride)
