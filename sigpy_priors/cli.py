@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 from sigpy_priors import __version__
 from sigpy_priors.backend.errors import describe
-from sigpy_priors.commands import demo, export, import_, info, recon, sample, train
+from sigpy_priors.commands import (
+    adapt,
+    demo,
+    export,
+    import_,
+    info,
+    recon,
+    sample,
+    train,
+)
 
 __all__ = ["main"]
 
@@ -24,7 +33,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show where an error was raised"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (recon, sample, info, train, demo):
+    for module in (recon, sample, info, train, adapt, demo):
         module.add_parser(commands)
     # Options of these two load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)
