@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from sigpy_priors.show.plot import compare
-    from sigpy_priors.train.adapt import adapt
+    from sigpy_priors.train.adaptation import adapt
 
     optim = {} if args.minutes is None else {"minutes": args.minutes}
     made = adapt(args.prior, args.data, args.output, args.device, optim)

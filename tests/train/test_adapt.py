@@ -5,9 +5,9 @@ import pytest
 
 from sigpy_priors.cli import main
 from sigpy_priors.load import load_prior, read_card
-from sigpy_priors.train import adapt as adapting
+from sigpy_priors.train import adaptation as adapting
 from sigpy_priors.train import loop
-from sigpy_priors.train.adapt import adapt
+from sigpy_priors.train.adaptation import adapt
 from sigpy_priors.train.loop import train
 
 OPTIM = {"steps": 120, "patience": 3, "batch_size": 8, "lr_rest": 3e-3}
