@@ -26,6 +26,7 @@ from bart_plugin.algorithms import (
 )
 from bart_plugin.cached import cached_graph
 from bart_plugin.exporters import GraphSpec
+from bart_plugin.fitting import fitted
 from bart_plugin.graph import contract
 from bart_plugin.layout import Scan, checked_image, checked_scan
 from bart_plugin.toolbox.program import BartNotFound, find, version_of
@@ -53,7 +54,7 @@ def pics(
     max_iter: int | None = None,
     algorithm: str | Algorithm | None = None,
     relaxation: Numbers = None,
-    peak: float = 1.0,
+    peak: float | None = None,
     warm_start: np.ndarray | None = None,
     options: str = "",
     graph: str | Path | None = None,
@@ -73,12 +74,16 @@ def pics(
             its step). That of a density defaults to the maximum of the posterior,
             with the noise level estimated from ``y``.
         sigma (float or sequence of float): noise level at the prior's image
-            scale, or one per iteration; default that of the algorithm.
+            scale, or one per iteration; the default follows from the noise of
+            the data (:mod:`bart_plugin.fitting`).
         max_iter (int or None): iterations, if not those of the algorithm.
-        algorithm (str, Admm, Fista or None): "admm", "fista" or "ist", or an object
-            of :mod:`bart_plugin.algorithms`; default "admm", for a density "fista".
+        algorithm (str, Admm, Fista or None): "admm", whose coupling then follows
+            from the data too, "fista" or "ist", or an object of
+            :mod:`bart_plugin.algorithms` as it is; default "admm", for a density
+            "fista".
         relaxation (float or sequence of float): as for :func:`bart_plugin.export`.
-        peak (float): as for :func:`bart_plugin.export`.
+        peak (float or None): as for :func:`bart_plugin.export`; the default is
+            estimated where the levels are, else 1.
         warm_start (array or None): first image, like the result.
         options (str): further options of ``pics``.
         graph (str or Path or None): an exported graph to use instead of
@@ -98,7 +103,13 @@ def pics(
     if graph is None:
         check_kind(prior)
     density = prior is not None and not isinstance(prior, DenoiserPrior)
-    method = get_algorithm(algorithm, density, max_iter)
+    if graph is None and sigma is None and peak is None:
+        method, peak = fitted(
+            np.asarray(y), np.asarray(mps), prior, algorithm, max_iter
+        )
+    else:
+        method = get_algorithm(algorithm, density, max_iter)
+    peak = 1.0 if peak is None else peak
     if lamda is None:
         lamda = _map_lamda(scan, prior) if density else 1.0
     lamda = check_number("lamda", lamda)
@@ -117,7 +128,7 @@ def pics(
         data = data * contract.centre_phase(size)
     command = (
         f"pics -S {method.options()} {options} "
-        f"-R TF:{{{name}}}:{method.bart_lamda(lamda):.9g}"
+        f"-R TF:{{{name}}}:{lamda if density else method.bart_lamda(lamda):.9g}"
     )
     named = {}
     if warm_start is not None:

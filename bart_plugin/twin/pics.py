@@ -31,6 +31,7 @@ from bart_plugin.algorithms import (
     default_levels,
     get_algorithm,
 )
+from bart_plugin.fitting import fitted
 from bart_plugin.twin.admm import BartADMM
 from bart_plugin.twin.graph_reg import GraphReg
 from sigpy_priors.backend.arrays import Array
@@ -104,8 +105,8 @@ class BartPics(sp.app.App):
         y (array): k-space (coils, H, W), zero where not sampled.
         mps (array): sensitivity maps (coils, H, W).
         prior (DenoiserPrior or DensityPrior): the prior behind the graph.
-        lamda (float): weight of the prior, as for ``pics``: BART's lambda, in ADMM
-            over ``rho``.
+        lamda (float): weight of the prior, as for ``pics``: BART's lambda, of a
+            denoiser in ADMM over ``rho``.
         sigma (float or sequence of float): as for ``pics``; a density has none.
         max_iter (int or None): iterations, if not those of the algorithm.
         algorithm (str, Admm, Fista or None): as for ``pics``.
@@ -134,7 +135,7 @@ class BartPics(sp.app.App):
         max_iter: int | None = None,
         algorithm: str | Algorithm | None = None,
         relaxation: Numbers = None,
-        peak: float = 1.0,
+        peak: float | None = None,
         warm_start: Array | None = None,
         version: str = "1.0.00",
         fista_last: bool = False,
@@ -143,7 +144,12 @@ class BartPics(sp.app.App):
         if version not in BART_ORDERS:
             raise ValueError(f"version must be one of {BART_ORDERS}, got {version!r}.")
         density = not isinstance(prior, DenoiserPrior)
-        method = get_algorithm(algorithm, density, max_iter)
+        if sigma is None and peak is None:
+            check_data(y, mps)
+            method, peak = fitted(y, mps, prior, algorithm, max_iter)
+        else:
+            method = get_algorithm(algorithm, density, max_iter)
+        peak = 1.0 if peak is None else peak
         if isinstance(method, Admm) and warm_start is not None:
             raise ValueError("warm_start: ADMM takes none here, FISTA does.")
         check_data(y, mps)
@@ -151,7 +157,7 @@ class BartPics(sp.app.App):
         adjoint = A.H(y)
         self._setting = method.setting
         levels, factors = default_levels(prior, method, sigma, relaxation)
-        weight = method.bart_lamda(lamda)
+        weight = lamda if density else method.bart_lamda(lamda)
         self.proxg = GraphReg(A.ishape, prior, weight, levels, peak, factors)
         problem = A.N, adjoint, self.proxg
         if isinstance(method, Admm):
