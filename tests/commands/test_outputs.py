@@ -35,6 +35,7 @@ def inputs(tmp_path, tiny_prior_file, monkeypatch):
         ("export onnx p.safetensors p.safetensors", "prior"),
         ("export bart p.safetensors p.safetensors --shape 16,16", "prior"),
         ("import net.onnx -o net.onnx", "model"),
+        ("adapt p.safetensors k.npy -o p.safetensors", "prior"),
         ("train c.yaml --data . --out . --device cpu", "init"),
     ],
 )
