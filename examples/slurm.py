@@ -6,21 +6,28 @@
 
 Run it where ``sbatch`` works and the workers can reach, such as a login node; it
 lasts as long as the command does. Jobs that are killed or end at their time limit
-cost the slice they were at. ``--show`` prints the job script and submits nothing.
+cost the slice they were at. All of them speak TLS with certificates of this run, which
+are in the folder ``--shared`` as long as it lasts. ``--show`` prints the job script and
+submits nothing.
 
 The same without this script, on any cluster of machines (what malloc is told
 saves much of a slice's time, see ``sigpy_priors.volume.cluster``):
 
-    dask scheduler --port 8786                             # on one
+    export TLS="--tls-ca-file ca.pem --tls-cert node.pem --tls-key node.key"
+    dask scheduler --port 8786 $TLS                        # on one
     export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=33554432
     export MALLOC_TRIM_THRESHOLD_=268435456 OMP_NUM_THREADS=4
-    dask worker HOST:8786 --nthreads 1                     # on each
-    sigpy-priors recon volume.h5 -o image.npy --scheduler HOST:8786
+    dask worker tls://HOST:8786 --nthreads 1 $TLS          # on each
+    sigpy-priors recon volume.h5 -o image.npy --scheduler tls://HOST:8786
+
+SECURITY.md says where the last line has its certificates from.
 """
 
 import argparse
 import signal
 import sys
+
+import dask
 
 from sigpy_priors.cli import main as sigpy_priors
 from sigpy_priors.volume.cluster import WORKER_ENVIRONMENT
@@ -31,6 +38,7 @@ def make_cluster(args):
     # dask_jobqueue makes Ctrl-C exit without a word; ours keeps what is done.
     handler = signal.getsignal(signal.SIGINT)
     from dask_jobqueue import SLURMCluster
+    from distributed.security import Security
 
     signal.signal(signal.SIGINT, handler)
     extra = ["--gres=gpu:1"] if args.gpu else []
@@ -47,6 +55,9 @@ def make_cluster(args):
             *(f"export {name}={value}" for name, value in WORKER_ENVIRONMENT.items()),
         ],
         interface=args.interface,
+        # Without certificates whoever reaches the scheduler runs code in these jobs.
+        security=Security.temporary(),
+        shared_temp_directory=args.shared,
         local_directory=args.scratch,
         python=sys.executable,
     )
@@ -65,6 +76,11 @@ def main(argv=None):
     parser.add_argument("--interface", help="network of workers, such as ib0")
     parser.add_argument("--scratch", default="/tmp", help="workers' files [/tmp]")
     parser.add_argument(
+        "--shared",
+        default="~",
+        help="folder that all nodes see, for the certificates of this run [~]",
+    )
+    parser.add_argument(
         "--sbatch",
         action="append",
         default=[],
@@ -80,7 +96,12 @@ def main(argv=None):
             return 0
         cluster.scale(jobs=args.jobs)
         address = cluster.scheduler_address
-        return sigpy_priors([*args.command, "--scheduler", address])
+        tls = cluster.security.get_tls_config_for_role("client")
+        names = {"ca-file": "ca_file", "client.cert": "cert", "client.key": "key"}
+        with dask.config.set(
+            {f"distributed.comm.tls.{n}": tls[names[n]] for n in names}
+        ):
+            return sigpy_priors([*args.command, "--scheduler", address])
 
 
 if __name__ == "__main__":

@@ -45,10 +45,11 @@ def test_own_prior(capsys):
 
 
 @needs_jobqueue
-def test_slurm_script_asks_for_what_it_was_told(capsys):
+def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)
     options = "--show --gpu --cpus 4 --memory 16GB --time 01:30:00 --partition fast"
-    script = run("slurm.py", [*options.split(), "--sbatch=--account=lab"], capsys)
+    options = [*options.split(), "--sbatch=--account=lab", "--shared", str(tmp_path)]
+    script = run("slurm.py", options, capsys)
     for line in (
         "#SBATCH -p fast",
         "#SBATCH --cpus-per-task=4",
@@ -59,7 +60,11 @@ def test_slurm_script_asks_for_what_it_was_told(capsys):
         "export OMP_NUM_THREADS=4 OPENBLAS_NUM_THREADS=4",
     ):
         assert line in script.splitlines(), script
-    assert "dask_worker tcp://" in script and "--nthreads 1 " in script
+    assert (
+        "dask_worker tls://" in script
+        and "--tls-key" in script
+        and "--nthreads 1 " in script
+    )
     assert signal.getsignal(signal.SIGINT) is interrupt
 
 
@@ -81,7 +86,8 @@ def test_slurm_jobs_reconstruct(tmp_path, brain_slice, tiny_prior_file, monkeypa
     np.save("ksp.npy", np.stack([undersample(image, mps, 2)] * 2))
     np.save("maps.npy", np.stack([mps] * 2))
     command = f"recon ksp.npy --maps maps.npy --prior {tiny_prior_file} -o".split()
-    options = ["--jobs", "1", "--interface", "lo", "--scratch", str(tmp_path), "--"]
+    options = ["--jobs", "1", "--interface", "lo", "--scratch", str(tmp_path)]
+    options += ["--shared", str(tmp_path), "--"]
     example = runpy.run_path(str(EXAMPLES / "slurm.py"))["main"]
     assert example([*options, *command, "there.npy"]) == 0
     assert main([*command, "here.npy"]) == 0
