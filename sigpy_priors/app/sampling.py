@@ -295,8 +295,8 @@ class PosteriorSampling(sp.app.App):
                     f"{self.method} diverged: the image is no longer finite; take more "
                     f"steps, smaller ones, or another method."
                 ) from e
-            statistics.check_finite(x)
             x = x * self.scale
+            statistics.check_finite(x)
             if self._support is None:
                 return x
             return sp.get_array_module(x).where(self._support, x, 0)

@@ -8,6 +8,7 @@ import pytest
 from sigpy_priors.app import PosteriorSampling, PriorRecon
 from sigpy_priors.backend.errors import unwrap
 from sigpy_priors.priors.base import DenoiserPrior
+from sigpy_priors.priors.gaussian import GaussianPrior
 
 
 class Broken(DenoiserPrior):
@@ -44,3 +45,14 @@ def test_an_app_raises_rather_than_return_nan(app, value):
     error = unwrap(e.value)
     assert isinstance(error, FloatingPointError | ValueError)
     assert re.search("NaN|finite", str(error))
+
+
+def test_samples_beyond_single_precision_are_refused():
+    """Finite at the prior's scale, and not in the units of the image."""
+    prior = GaussianPrior(np.zeros((16, 16)), spectrum=np.full((16, 16), 9.0))
+    y = np.zeros((1, 16, 16), np.complex64)
+    app = PosteriorSampling(
+        y, y + 1, prior, 2, steps=3, scale=3e38, noise_std=1.0, show_pbar=False
+    )
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError):
+        app.run()
