@@ -52,7 +52,7 @@ def test_samples_beyond_single_precision_are_refused():
     prior = GaussianPrior(np.zeros((16, 16)), spectrum=np.full((16, 16), 9.0))
     y = np.zeros((1, 16, 16), np.complex64)
     app = PosteriorSampling(
-        y, y + 1, prior, 2, steps=3, scale=3e38, noise_std=1.0, show_pbar=False
+        y, y + 1, prior, 2, steps=3, scale=3e38, noise_std=1e39, show_pbar=False
     )
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError):
         app.run()
