@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,7 +30,6 @@ _FAR = 3.0
 # and then it has this part of its level, the mean over positions between pixels of
 # the root sum of squares of the bicubic weights, both axes.
 _INTERPOLATED = 0.857
-_ANGLE = 2 * math.pi
 
 
 @dataclass(frozen=True)
@@ -78,12 +77,13 @@ class Batches:
         self._order = np.argsort(self.noise, kind="stable")
         self._sorted = self.noise[self._order]
         self._mass = np.cumsum(slices.weights[self._order])
+        self._bases: dict[int, torch.Tensor] = {}  # of smooth fields, by size
         self._background: phases.Background | None = None
         if config.data.phase.model == "measured":
             self._background = phases.Background(
                 config.data.phase, config.seed, self.device
             )
-            self._air, self._air_store = self._fields_of_air()
+            self._air = self._fields_of_air()
 
     def _fields_of_air(self):
         """The two fields of every magnitude slice as a store of complex slices."""
@@ -95,7 +95,7 @@ class Batches:
                 pair = phases.air_fields(store.slices(chosen), level).cpu().numpy()
                 for k, (a, b) in zip(chosen, pair):
                     fields[k] = a + 1j * b
-        return fields, PixelStore(fields, np.ones(self.count), self.device)
+        return PixelStore(fields, np.ones(self.count), self.device)
 
     def _draw(self, rng, sigma, gain):
         """Slices whose own noise is below the level at which they are shown."""
@@ -118,10 +118,35 @@ class Batches:
         Returns:
             Batch: this process's part of it.
         """
-        c, n = self.config, self.config.optim.batch_size
+        c = self.config
         rng = np.random.default_rng((c.seed, step))
         generator = torch.Generator(self.device)
         generator.manual_seed(int(rng.integers(2**62)))
+        drawn, windows = self._numbers(rng, crop)
+        v = _on_device(drawn, self.device)
+        if crop not in self._bases:
+            self._bases[crop] = phases.smooth_basis(crop, self.device)
+
+        img = self.store.cut(windows[0], v["places"], v["turns"], crop)
+        img, own = self._with_phase(img, v, windows, generator)
+        shading = self._smooth_field(v, "shading", crop)
+        factor = v["gain"] * (v["shading_size"] * shading).clamp(-0.7, 0.7).exp()
+        img = img * factor[:, None]
+        noise = torch.randn(img.shape, generator=generator, device=self.device)
+        part = self._part
+        return Batch(
+            img[part].contiguous(memory_format=torch.channels_last),
+            noise[part],
+            v["sigma"][part, 0, 0],
+            (own * factor)[part, None] if c.data.noise_aware else None,
+        )
+
+    def _numbers(self, rng, crop):
+        """All that is one number for an image, by name, and the windows of both stores.
+
+        In one go: a transfer to a GPU takes as long as ten thousand numbers.
+        """
+        c, n = self.config, self.config.optim.batch_size
         log_sigma = rng.normal(math.log(c.sigma.center), c.sigma.spread, n)
         sigma = np.exp(log_sigma).clip(c.sigma.min, c.sigma.max)
         gain = np.exp(rng.normal(0, 0.2, n))
@@ -129,101 +154,115 @@ class Batches:
         own = self.noise[chosen] if c.data.noise_aware else np.zeros(n)
         turned = (rng.random(n) < c.data.affine) & (sigma > _FAR * own * gain)
         center, matrix = placements(rng, self.store.shapes[chosen], turned, crop)
-        own = np.where(turned, _INTERPOLATED, 1.0) * own
+        windows = [self.store.windows(chosen, center, matrix, crop)]
+        real, measured = self.store.real[chosen], self._background is not None
+        # What has a phase of its own gets a smooth one on top.
+        plain = np.where(real, not measured, c.data.add_phase)
+        knots = phases.KNOTS[-1] ** 2
+        v = {
+            "sigma": sigma,
+            "gain": gain,
+            "own": np.where(turned, _INTERPOLATED, 1.0) * own,
+            "real": real,
+            "places": windows[0].places,
+            "turns": windows[0].turns,
+            "constant": rng.uniform(0, 2 * math.pi, n),
+            "smooth": rng.integers(len(phases.KNOTS), size=n),
+            "smooth_knots": rng.standard_normal((n, knots)),
+            "smooth_size": rng.exponential(0.8, n) * plain,
+            "tissue": rng.uniform(0.3, 0.8, n),
+            "tissue_size": rng.normal(0, 0.4, n) * (rng.random(n) < 0.3) * plain * real,
+            "shading": np.ones(n, np.int64),  # three knots
+            "shading_knots": rng.standard_normal((n, knots)),
+            "shading_size": rng.exponential(0.15, n),
+        }
+        if measured:
+            v |= self._numbers_measured(rng, chosen, matrix)
+            # Coarse pixels: the middle of the first one lies at half a fine pixel.
+            coarse = self._air.windows(chosen, (center - 0.5) / 2, matrix / 2, crop)
+            v |= {"air_places": coarse.places, "air_turns": coarse.turns}
+            windows.append(coarse)
+        return v, windows
 
-        img = self.store.cut(chosen, center, matrix, crop)
-        img, own = self._with_phase(img, rng, generator, chosen, center, matrix, own)
-        shading = phases.smooth_batch(rng, np.full(n, 3), crop, self.device)
-        shading = self._column(rng.exponential(0.15, n)) * shading
-        factor = self._column(gain) * shading.clamp(-0.7, 0.7).exp()
-        img = img * factor[:, None]
-        noise = torch.randn(img.shape, generator=generator, device=self.device)
-        level = (own * factor)[:, None] if c.data.noise_aware else None
-        part = self._part
-        return Batch(
-            img[part].contiguous(memory_format=torch.channels_last),
-            noise[part],
-            self._column(sigma)[part, 0, 0],
-            level if level is None else level[part],
-        )
-
-    def _column(self, values: Any) -> torch.Tensor:
-        """Numbers (B,) of the host on the device, (B, 1, 1)."""
-        return self._pairs(values)[:, None, None]
-
-    def _with_phase(self, img, rng, generator, chosen, center, matrix, own):
-        """Multiply by a random phase; magnitudes get one in any case.
-
-        Returns the images, and their own noise level at every pixel.
-        """
-        n = len(img)
-        real = self.store.real[chosen]
-        smooth = np.full(n, self._background is None)
-        smooth |= ~real  # what has a phase of its own gets a smooth one on top
-        plain = smooth & (real | self.config.data.add_phase)
-        # Bicubic interpolation overshoots at edges.
-        mag = img[:, 0].clamp_min(0)
-        phase = self._column(rng.uniform(0, _ANGLE, n))
-        phase = phase + self._smooth(rng, mag, plain, plain & real)
-        if self._background is not None:
-            phase = phase + self._measured(rng, mag, chosen, center, matrix)
-        is_real = self._column(real) > 0
-        level = self._column(own)
-        if self.config.data.noise_aware:
-            unit = torch.randn(mag.shape, generator=generator, device=self.device)
-            lost, found = restored_noise(mag, level * is_real, unit)
-            phase = phase + lost
-            level = torch.where(is_real, found, level)
-        cos, sin = phase.cos(), phase.sin()
-        re, im = torch.where(is_real, mag, img[:, 0]), img[:, 1]
-        return torch.stack([re * cos - im * sin, re * sin + im * cos], dim=1), level
-
-    def _smooth(self, rng, mag, plain, tissue):
-        """The phase "smooth" of some of the images."""
-        n, crop = len(mag), mag.shape[-1]
-        orders = rng.integers(2, 6, n)
-        size = rng.exponential(0.8, n) * plain
-        level = self._column(rng.uniform(0.3, 0.8, n))
-        step = rng.normal(0, 0.4, n) * (rng.random(n) < 0.3) * tissue
-        if not plain.any():
-            return torch.zeros((), device=self.device)
-        field = phases.smooth_batch(rng, orders, crop, self.device)
-        phase = self._column(size) * field
-        return phase + phases.tissue_phase(mag, level, self._column(step))
-
-    def _measured(self, rng, mag, chosen, center, matrix):
-        """The phase "measured" of the magnitude images, zero for others."""
-        c, n, crop = self.config.data.phase, len(mag), mag.shape[-1]
-        real = self.store.real[chosen]
+    def _numbers_measured(self, rng, chosen, matrix):
+        """Numbers of the phase "measured", whose sizes are zero for complex slices."""
+        c, n, real = self.config.data.phase, len(chosen), self.store.real[chosen]
         # The field of view that pixels are a part of, and how much of it each is.
         view = self.store.shapes[chosen].max(axis=1)[:, None]
         pixel = np.linalg.norm(matrix, axis=1) / view
         strength = rng.uniform(*c.strength, n) * real
-        ramp = strength[:, None] * rng.normal(0, c.shift, (n, 2)) * pixel
-        phase = phases.linear(crop, self._pairs(ramp))
-        signs = rng.choice([-1.0, 1.0], (n, 2))
-        field = torch.from_numpy(rng.integers(self._background.count, size=n))
-        field = self._background(
-            field.to(self.device, non_blocking=True),
-            self._pairs(rng.random((n, 2))),
-            self._pairs(signs * pixel),
-            crop,
-        )
-        phase = (
-            phase + self._column(strength * rng.exponential(c.background, n)) * field
-        )
-        angle = rng.uniform(0, _ANGLE, n)
-        size = strength * rng.exponential(c.air, n) * (rng.random(n) < c.air_share)
-        # Coarse pixels: the middle of the first one lies at half a fine pixel.
-        pair = self._air_store.cut(chosen, (center - 0.5) / 2, matrix / 2, crop)
-        phase = phase - self._column(size * np.cos(angle)) * pair[:, 0]
-        phase = phase - self._column(size * np.sin(angle)) * pair[:, 1]
-        level = rng.uniform(*c.chemical_level, n)
-        size = rng.uniform(-math.pi, math.pi, n) * real
-        size = size * (rng.random(n) < c.chemical_share)
-        step = phases.chemical_shift(mag, self._column(level), self._column(size))
-        return phase + step
+        angle = rng.uniform(0, 2 * math.pi, n)
+        air = strength * rng.exponential(c.air, n) * (rng.random(n) < c.air_share)
+        shift = rng.uniform(-math.pi, math.pi, n) * (rng.random(n) < c.chemical_share)
+        return {
+            "ramp": strength[:, None] * rng.normal(0, c.shift, (n, 2)) * pixel,
+            "field": rng.integers(self._background.count, size=n),
+            "field_start": rng.random((n, 2)),
+            "field_step": rng.choice([-1.0, 1.0], (n, 2)) * pixel,
+            "field_size": strength * rng.exponential(c.background, n),
+            "air_cos": air * np.cos(angle),
+            "air_sin": air * np.sin(angle),
+            "chemical": rng.uniform(*c.chemical_level, n),
+            "chemical_size": shift * real,
+        }
 
-    def _pairs(self, values):
-        values = torch.from_numpy(np.asarray(values, np.float32))
-        return values.to(self.device, non_blocking=True)
+    def _smooth_field(self, v, name, crop):
+        return phases.smooth_fields(self._bases[crop], v[name], v[f"{name}_knots"])
+
+    def _with_phase(self, img, v, windows, generator):
+        """Multiply by a random phase; magnitudes get one in any case.
+
+        Returns the images, and their own noise level at every pixel.
+        """
+        crop, real = img.shape[-1], v["real"] > 0
+        # Bicubic interpolation overshoots at edges.
+        mag = img[:, 0].clamp_min(0)
+        phase = v["constant"]
+        if self._background is None or not windows[0].real:
+            phase = phase + v["smooth_size"] * self._smooth_field(v, "smooth", crop)
+            phase = phase + phases.tissue_phase(mag, v["tissue"], v["tissue_size"])
+        if self._background is not None:
+            phase = phase + self._measured(v, mag, windows[1])
+        level = v["own"]
+        if self.config.data.noise_aware:
+            unit = torch.randn(mag.shape, generator=generator, device=self.device)
+            lost, found = restored_noise(mag, level * real, unit)
+            phase = phase + lost
+            level = torch.where(real, found, level)
+        cos, sin = phase.cos(), phase.sin()
+        re, im = torch.where(real, mag, img[:, 0]), img[:, 1]
+        return torch.stack([re * cos - im * sin, re * sin + im * cos], dim=1), level
+
+    def _measured(self, v, mag, coarse):
+        """The phase "measured"."""
+        crop = mag.shape[-1]
+        field = self._background(v["field"], v["field_start"], v["field_step"], crop)
+        air = self._air.cut(coarse, v["air_places"], v["air_turns"], crop)
+        return (
+            phases.linear(crop, v["ramp"])
+            + v["field_size"] * field
+            - v["air_cos"] * air[:, 0]
+            - v["air_sin"] * air[:, 1]
+            + phases.chemical_shift(mag, v["chemical"], v["chemical_size"])
+        )
+
+
+def _on_device(numbers, device):
+    """Arrays by name (B,) or (B, K), on the device by two transfers in all.
+
+    Those of one real number for each image have the shape (B, 1, 1) there.
+    """
+    out = {}
+    for whole in (True, False):
+        names = [k for k, a in numbers.items() if (a.dtype == np.int64) == whole]
+        arrays = [numbers[k].reshape(len(numbers[k]), -1) for k in names]
+        table = np.concatenate(arrays, axis=1)
+        table = torch.from_numpy(table if whole else table.astype(np.float32))
+        table = table.to(device, non_blocking=True)
+        parts = table.split([a.shape[1] for a in arrays], dim=1)
+        for name, part in zip(names, parts):
+            if numbers[name].ndim > 1:
+                out[name] = part
+            else:
+                out[name] = part[:, 0] if whole else part[..., None]
+    return out

@@ -34,36 +34,59 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from sigpy_priors.train.config import PhaseConfig
 
-__all__ = ["Background", "air_fields", "chemical_shift", "smooth_batch", "tissue_phase"]
+__all__ = [
+    "KNOTS",
+    "Background",
+    "air_fields",
+    "chemical_shift",
+    "linear",
+    "smooth_basis",
+    "smooth_fields",
+    "tissue_phase",
+]
 
 # Side of the stored background fields, which are periodic.
 _SIDE = 256
+KNOTS = (2, 3, 4, 5)
+"""tuple of int: knots per axis that smooth fields may have."""
 _COARSE = 2  # the field of air is stored at this fraction of the resolution
 
 
-def smooth_batch(
-    rng: np.random.Generator, orders: np.ndarray, size: int, device: torch.device
-) -> torch.Tensor:
-    """Smooth random fields: bicubic between knots, about unit variance.
+def smooth_basis(size: int, device: torch.device) -> torch.Tensor:
+    """Bicubic interpolation between knots as matrices.
 
     Args:
-        rng (numpy.random.Generator): source of randomness.
-        orders (array): knots per axis of every field (B,), at least 2.
-        size (int): height and width.
+        size (int): number of pixels along an axis.
         device (device): where to.
+
+    Returns:
+        Tensor: (4, size, 5), for 2 to 5 knots, the unused columns zero.
+    """
+    out = torch.zeros(len(KNOTS), size, KNOTS[-1], device=device)
+    for row, knots in zip(out, KNOTS):
+        each = torch.eye(knots, device=device)[None, :, :, None].expand(
+            -1, -1, -1, knots
+        )
+        field = F.interpolate(each, (size, 2), mode="bicubic", align_corners=True)
+        row[:, :knots] = field[0, :, :, 0].T
+    return out
+
+
+def smooth_fields(
+    basis: torch.Tensor, orders: torch.Tensor, knots: torch.Tensor
+) -> torch.Tensor:
+    """Smooth random fields, about unit variance.
+
+    Args:
+        basis (Tensor): of :func:`smooth_basis`.
+        orders (Tensor): which of :data:`KNOTS` (B,).
+        knots (Tensor): unit normal numbers (B, 25).
 
     Returns:
         Tensor: (B, size, size).
     """
-    out = torch.empty((len(orders), size, size), device=device)
-    for order in np.unique(orders):
-        chosen = np.flatnonzero(orders == order)
-        knots = rng.standard_normal((len(chosen), 1, order, order), dtype=np.float32)
-        knots = torch.from_numpy(knots).to(device, non_blocking=True)
-        fields = F.interpolate(knots, (size, size), mode="bicubic", align_corners=True)
-        index = torch.from_numpy(chosen).to(device, non_blocking=True)
-        out.index_copy_(0, index, fields[:, 0])
-    return out
+    each = basis[orders]
+    return each @ knots.reshape(-1, KNOTS[-1], KNOTS[-1]) @ each.mT
 
 
 def _blurred(x: torch.Tensor, weight: float) -> torch.Tensor:

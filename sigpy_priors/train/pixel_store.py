@@ -7,12 +7,31 @@ crops of a batch are cut there by one gather, and turned by one interpolation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-__all__ = ["PixelStore", "placements"]
+__all__ = ["PixelStore", "Windows", "placements"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Numbers for the crops of a batch, on the host.
+
+    Attributes:
+        places (array): first pixel, height and width of the slice, first row and column
+            of the window, and what separates real and imaginary part, int64 (B, 6).
+        turns (array): middle of the crop in the window, and the matrix, float32 (B, 6).
+        size (int): height and width of the windows.
+        real (bool): whether all of the slices are magnitudes.
+    """
+
+    places: np.ndarray
+    turns: np.ndarray
+    size: int
+    real: bool
 
 
 class PixelStore:
@@ -58,10 +77,10 @@ class PixelStore:
         index = index + torch.arange(int(h * w), device=self.device)
         return self._flat[index].float().reshape(-1, int(h), int(w))
 
-    def cut(
+    def windows(
         self, chosen: np.ndarray, center: np.ndarray, matrix: np.ndarray, crop: int
-    ) -> torch.Tensor:
-        """Crops, turned and zoomed: bicubic, exact on whole pixels, zero outside.
+    ) -> Windows:
+        """What the device needs to know to cut crops.
 
         Args:
             chosen (array): numbers of slices (B,).
@@ -71,49 +90,58 @@ class PixelStore:
             crop (int): height and width.
 
         Returns:
-            Tensor: real and imaginary part (B, 2, crop, crop).
+            Windows: for :meth:`cut`.
         """
         reach = np.abs(matrix).sum(axis=2).max() * (crop - 1) / 2
         # Few sizes of windows, so that memory is used again.
-        size = -(-(2 * int(np.ceil(reach)) + 6) // 32) * 32
+        size = -(-(2 * int(np.ceil(reach)) + 6) // 16) * 16
         corner = np.floor(center).astype(np.int64) - size // 2
-        table = np.column_stack(
-            [
-                self._starts[chosen],
-                self.shapes[chosen],
-                corner,
-                np.where(self.real[chosen], 0, self.shapes[chosen].prod(axis=1)),
-            ]
-        )
-        table = torch.from_numpy(table).to(self.device, non_blocking=True)
-        start, h, w, top, left, other = table.T[..., None, None]
+        real, shapes = self.real[chosen], self.shapes[chosen]
+        other = np.where(real, 0, shapes.prod(axis=1))
+        places = np.column_stack([self._starts[chosen], shapes, corner, other])
+        turns = np.column_stack([center - corner, matrix.reshape(-1, 4)])
+        return Windows(places, turns.astype(np.float32), size, bool(real.all()))
+
+    def cut(
+        self, windows: Windows, places: torch.Tensor, turns: torch.Tensor, crop: int
+    ) -> torch.Tensor:
+        """Crops, turned and zoomed: bicubic, exact on whole pixels, zero outside.
+
+        Args:
+            windows (Windows): of :meth:`windows`.
+            places (Tensor): its numbers of the same name, on the device.
+            turns (Tensor): likewise.
+            crop (int): height and width.
+
+        Returns:
+            Tensor: real and imaginary part (B, 2, crop, crop).
+        """
+        size = windows.size
+        start, h, w, top, left, other = places.T[..., None, None]
         t = torch.arange(size, device=self.device)
-        rows, columns = top + t[:, None], left + t
-        inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
-        index = torch.where(inside, start + rows * w + columns, 0)
-        window = torch.where(inside, self._flat[index].float(), 0.0)
-        parts = [window]
-        if not self.real[chosen].all():
-            both = inside & (other > 0)
-            index = torch.where(both, index + other, 0)
-            parts.append(torch.where(both, self._flat[index].float(), 0.0))
-        windows = torch.stack(parts, dim=1)
+        rows, columns = top + t[:, None], left + t  # (B, size, 1), (B, 1, size)
+        inside = ((rows >= 0) & (rows < h)) & ((columns >= 0) & (columns < w))
+        # Outside, any pixel of the slice.
+        rows = torch.minimum(rows.clamp_min(0), h - 1)
+        columns = torch.minimum(columns.clamp_min(0), w - 1)
+        index = (start + rows * w) + columns
+        parts = [self._flat[index] * inside]
+        if not windows.real:
+            parts.append(self._flat[index + other] * (inside & (other > 0)))
         out = F.grid_sample(
-            windows,
-            self._grid(center - corner, matrix, crop, size),
+            torch.stack(parts, dim=1).float(),
+            self._grid(turns, crop, size),
             mode="bicubic",
             align_corners=False,
         )
-        return out if len(parts) == 2 else torch.cat([out, torch.zeros_like(out)], 1)
+        return out if len(parts) == 2 else F.pad(out, (0, 0, 0, 0, 0, 1))
 
-    def _grid(self, center, matrix, crop, size):
+    def _grid(self, turns, crop, size):
         """Positions in windows as ``grid_sample`` wants them: x first, -1 to 1."""
-        at = torch.from_numpy(center.astype(np.float32))
-        turn = torch.from_numpy(matrix.astype(np.float32))
-        at, turn = (v.to(self.device, non_blocking=True) for v in (at, turn))
+        at, turn = turns[:, :2, None, None], turns[:, 2:].reshape(-1, 2, 2, 1, 1)
         t = torch.arange(crop, device=self.device) - (crop - 1) / 2
-        along = turn[:, :, 0, None, None] * t[:, None] + turn[:, :, 1, None, None] * t
-        at = at[:, :, None, None] + along  # (B, 2, crop, crop): row, column
+        at = at + turn[:, :, 0] * t[:, None] + turn[:, :, 1] * t
+        # (B, 2, crop, crop): row, column
         return ((2 * at + 1) / size - 1).flip(1).permute(0, 2, 3, 1)
 
 
@@ -130,7 +158,7 @@ def placements(
         crop (int): height and width.
 
     Returns:
-        tuple: center and matrix, as of :meth:`PixelStore.cut`.
+        tuple: center and matrix, as of :meth:`PixelStore.windows`.
     """
     n = len(shapes)
     flip = rng.choice([-1.0, 1.0], n)

@@ -71,7 +71,9 @@ def windows(shapes, count, crop, affine, seed=0):
     chosen = rng.integers(len(images), size=count)
     turned = rng.random(count) < affine
     center, matrix = placements(rng, store.shapes[chosen], turned, crop)
-    return store.cut(chosen, center, matrix, crop), chosen, turned
+    made = store.windows(chosen, center, matrix, crop)
+    places, turns = torch.from_numpy(made.places), torch.from_numpy(made.turns)
+    return store.cut(made, places, turns, crop), chosen, turned
 
 
 def test_windows_on_whole_pixels_come_from_everywhere_in_all_orientations():

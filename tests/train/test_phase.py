@@ -112,3 +112,14 @@ def test_background_fields_have_their_spectrum_and_are_seamless():
     part = background(torch.tensor([3]), start, step, n)[0]
     rolled = whole[3].roll((64, -128), (0, 1)).flip(1).roll(1, 1)
     torch.testing.assert_close(part, rolled, atol=2e-3, rtol=0)
+
+
+def test_smooth_fields_are_the_bicubic_ones_between_their_knots():
+    knots = torch.randn(4, 25, generator=torch.Generator().manual_seed(0))
+    basis = phases.smooth_basis(37, torch.device("cpu"))
+    fields = phases.smooth_fields(basis, torch.arange(4), knots)
+    for field, k, order in zip(fields, knots.reshape(4, 5, 5), phases.KNOTS):
+        expected = torch.nn.functional.interpolate(
+            k[None, None, :order, :order], (37, 37), mode="bicubic", align_corners=True
+        )[0, 0]
+        torch.testing.assert_close(field, expected, atol=1e-5, rtol=1e-4)
