@@ -36,10 +36,10 @@ from sigpy_priors.train.validation import SIGMAS, denoising_psnr, validation_set
 
 __all__ = ["KEPT", "OPTIM", "Adapted", "adapt"]
 
-KEPT = 0.1
+KEPT = 0.2
 """float: dB that the bundled example may lose at any noise level."""
 OPTIM = {
-    "steps": 300, "patience": 4, "batch_size": 16, "lr": 2e-3, "lr_rest": 4e-4,
+    "steps": 800, "patience": 4, "batch_size": 16, "lr": 2e-3, "lr_rest": 4e-4,
     "warmup": 50, "ema": 0.98, "precision": "bfloat16",
 }  # fmt: skip
 """dict: how it is trained, fields of
