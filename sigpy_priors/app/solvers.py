@@ -132,7 +132,9 @@ class HQS(Solver):
             elif now > end:
                 share = (self.change / max(moved, 1e-12)) ** 2
                 share = min(1.0, max(self.shortest, share))
-                now = max(end, now * math.exp(-step * share))
+                # A rest that is hardly a step is none of its own.
+                rest = math.log(now / end) - step * share
+                now = now * math.exp(-step * share) if rest > step / 4 else end
             elif still:
                 return None, True
             return now, False

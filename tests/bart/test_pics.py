@@ -139,7 +139,7 @@ def test_command_line_of_the_card(bart, net_prior, scan, tmp_path):
     assert command[:2] == ["bart", "pics"]
     assert command[-3:] == ["kspace", "maps", "image"]
     x = run(" ".join(command[1:-3]), y[:, None], mps[:, None], bart=bart)
-    ours = bart_plugin.pics(y, mps, net_prior, max_iter=6, bart=bart)
+    ours = bart_plugin.pics(y, mps, net_prior, algorithm=six, bart=bart)
     assert nrmse(x, ours) <= 1e-5
 
 
