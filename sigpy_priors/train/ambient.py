@@ -23,13 +23,21 @@ References:
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 
-__all__ = ["LEAST_SHARE", "added_level", "noisy_estimate"]
+__all__ = ["LEAST_SHARE", "added_level", "lowest_level", "noisy_estimate"]
 
 # A slice is drawn at levels of which its own noise leaves at least this part (as power)
 # to be added: below, it would say next to nothing.
 LEAST_SHARE = 0.2
+
+
+def lowest_level(own: Any) -> Any:
+    """The lowest total level at which images of this own noise level are shown."""
+    return own / math.sqrt(1 - LEAST_SHARE)
 
 
 def added_level(sigma: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

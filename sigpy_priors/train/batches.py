@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from sigpy_priors.train import phase as phases
-from sigpy_priors.train.ambient import LEAST_SHARE
+from sigpy_priors.train.ambient import lowest_level
 from sigpy_priors.train.pixel_store import PixelStore, placements
 from sigpy_priors.train.slice_noise import restored_noise
 
@@ -101,8 +101,8 @@ class Batches:
         """Slices whose own noise is below the level at which they are shown."""
         u, count = rng.random(len(sigma)), np.full(len(sigma), self.count)
         if self.config.data.noise_aware:
-            limit = sigma * math.sqrt(1 - LEAST_SHARE) / gain
-            count = np.searchsorted(self._sorted, limit, side="right")
+            lowest = lowest_level(self._sorted)
+            count = np.searchsorted(lowest, sigma / gain, side="right")
             # None is: one that will say nothing.
             count = np.where(count == 0, self.count, count)
         at = np.searchsorted(self._mass, u * self._mass[count - 1], side="right")

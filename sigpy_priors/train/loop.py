@@ -120,6 +120,7 @@ class _Run:
         config, procs = self.config, self.procs
         slices = open_training(config.data, data)
         self._data = {"images": len(slices.images), "sha256": slices.digest()}
+        self.objective.quietest = float(slices.noise.min())
         if procs.lead and (config.data.val or config.data.aside):
             self._val = self.objective.validation(data)
         with self._alone():

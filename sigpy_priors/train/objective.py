@@ -26,7 +26,7 @@ from sigpy_priors.priors.module import (
     channel_sigma,
     density_channels,
 )
-from sigpy_priors.train.ambient import added_level, noisy_estimate
+from sigpy_priors.train.ambient import added_level, lowest_level, noisy_estimate
 from sigpy_priors.train.batches import Batch
 from sigpy_priors.train.validation import (
     bits_per_dim,
@@ -49,10 +49,12 @@ class Objective:
 
     Attributes:
         net (Module): the network, not trained.
+        quietest (float): noise level of the images that have least.
     """
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.quietest = 0.0
         self.net = build_model(config.model.model_dump(), config.card.package)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -125,7 +127,9 @@ class DenoiserObjective(Objective):
             rounded = {k.partition("=")[2]: round(v, 2) for k, v in table.items()}
             validation = {"denoising PSNR in dB by sigma": rounded}
         sigma = self.config.sigma
-        return {"sigma_range": (sigma.min, sigma.max), "validation": validation}
+        # Below the noise of all images nothing was learned: there the score is held.
+        low = max(sigma.min, lowest_level(self.quietest))
+        return {"sigma_range": (low, sigma.max), "validation": validation}
 
 
 class DensityObjective(Objective):

@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from sigpy_priors.load import read_card
 from sigpy_priors.priors.module import add_noise
 from sigpy_priors.train.ambient import added_level, noisy_estimate
 from sigpy_priors.train.batches import Batches
 from sigpy_priors.train.datasets import open_training
+from sigpy_priors.train.loop import train
 from sigpy_priors.train.objective import DenoiserObjective
 from sigpy_priors.train.slice_noise import estimate_slice_noise, restored_noise
 
@@ -145,3 +147,18 @@ def test_a_magnitude_gets_its_lost_phase_back():
     m[:, :32] = 0
     _, own = restored_noise(m, torch.full((4, 1, 1), level), unit)
     assert not own[:, :29].any() and (own[:, 35:] > 0.99 * level).all()
+
+
+def test_the_card_says_from_which_level_on_it_was_trained(
+    make_config, noisy_folder, tmp_path
+):
+    """All images are noisy: below that level the score is held."""
+    config = make_config(
+        data__train=["train.npy"], data__val=[], data__noise_aware=True,
+        optim__steps=1,
+    )  # fmt: skip
+    file = train(config, noisy_folder, tmp_path, "cpu", show_pbar=False)
+    slices = open_training(config.data, noisy_folder)
+    low, high = read_card(file).sigma_range
+    assert low == pytest.approx(slices.noise.min() / 0.8**0.5) and low > 0.01
+    assert high == config.sigma.max
