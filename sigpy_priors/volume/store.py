@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,15 @@ class SliceStore:
         return self.folder / f"{i:05d}.json"
 
     def __contains__(self, i: int) -> bool:
-        return self._file(i).is_file()
+        files = self._settings_file, self._digest_file(i), self._file(i)
+        return all(f.is_file() for f in files)
 
     def save(self, i: int, image: np.ndarray) -> None:
         """Keep the finished slice ``i``, an array (H, W) or (samples, H, W)."""
         self._compare()  # with what another run may have left meanwhile
-        self.folder.mkdir(exist_ok=True)
         if not self._settings_file.is_file():  # always before the first slice
+            self.remove()  # what is there is of nobody knows what
+            self.folder.mkdir()
             text = json.dumps(self.settings)
             write_atomic(self._settings_file, lambda p: p.write_text(text))
         text = json.dumps(fingerprint(image))
@@ -109,9 +112,10 @@ class SliceStore:
         return image
 
     def remove(self) -> None:
-        """Delete all slices."""
+        """Delete all slices: at once, whenever this process is killed."""
         if self.folder.exists():
-            shutil.rmtree(self.folder)
+            name = f".{self.output.name}.{secrets.token_hex(8)}.tmp"
+            shutil.rmtree(self.folder.rename(self.output.with_name(name)))
 
     def _discard(self) -> None:
         """Delete all slices, and the samples of slices that were begun."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sigpy_priors as spp
+from sigpy_priors.io.atomic import remove_leftovers
 from sigpy_priors.io.lock import exclusive
 from sigpy_priors.io.output import check_output, write_image
 from sigpy_priors.volume.inputs import fingerprint
@@ -119,3 +120,25 @@ def test_an_output_that_cannot_be_written_is_told_at_once(tmp_path):
         check_output(tmp_path / "x.npy")
     with pytest.raises(ValueError, match="cannot be written"):
         check_output("/proc/x.npy")
+
+
+def test_killed_while_slices_are_deleted(tmp_path, monkeypatch):
+    """What is left of them is taken for slices by no run."""
+    store = SliceStore(tmp_path / "out.npy", {"a": 1})
+    store.save(0, np.ones((4, 4)))
+    monkeypatch.setattr("shutil.rmtree", lambda folder: None)
+    store.remove()
+    assert 0 not in store and not store.folder.exists()
+    monkeypatch.undo()
+    remove_leftovers(tmp_path / "out.npy")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("lost", ["settings.json", "00000.json"])
+def test_a_slice_that_nothing_is_known_of_is_computed_again(tmp_path, lost):
+    SliceStore(tmp_path / "out.npy", {"a": 1}).save(0, np.ones((4, 4)))
+    (tmp_path / "out.npy.part" / lost).unlink()
+    other = SliceStore(tmp_path / "out.npy", {"a": 1 + (lost == "settings.json")})
+    assert 0 not in other
+    other.save(1, np.ones((4, 4)))
+    assert 1 in other and 0 not in other
