@@ -42,7 +42,7 @@ from sigpy_priors.io.cfl import write_cfl
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 from sigpy_priors.scan.sense import sense_problem
 
-__all__ = ["pics", "nlinv", "sample"]
+__all__ = ["pics", "nlinv", "sample", "map_lamda_of"]
 
 
 def pics(
@@ -111,7 +111,7 @@ def pics(
         method = get_algorithm(algorithm, density, max_iter)
     peak = 1.0 if peak is None else peak
     if lamda is None:
-        lamda = _map_lamda(scan, prior) if density else 1.0
+        lamda = map_lamda_of(scan, prior) if density else 1.0
     lamda = check_number("lamda", lamda)
     size = scan.shape[-2:]
     full = contract.image_shape(size, scan.slices, scan.maps)
@@ -287,8 +287,19 @@ def sample(
 # Settings
 
 
-def _map_lamda(scan: Scan, prior: Prior | None) -> float:
-    """Lambda of the maximum of the posterior, noise and scale from the data."""
+def map_lamda_of(scan: Scan, prior: Prior | None) -> float:
+    """Lambda of the maximum of the posterior, noise and scale from the data.
+
+    Args:
+        scan (Scan): one slice and one set of maps.
+        prior (DensityPrior): the density.
+
+    Returns:
+        float: as :func:`bart_plugin.algorithms.map_lamda`.
+
+    Raises:
+        ValueError: for several slices or sets of maps.
+    """
     check_kind(prior, DensityPrior)
     assert isinstance(prior, DensityPrior)
     if (scan.slices, scan.maps) != (1, 1):

@@ -19,6 +19,7 @@ from sigpy_priors.commands import (
     sample,
     train,
 )
+from sigpy_priors.commands.plugins import add_plugins
 
 __all__ = ["main"]
 
@@ -38,6 +39,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     # Options of these two load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)
     import_.add_parser(commands, load="import" in argv)
+    add_plugins("", commands, asked=argv)
     return parser
 
 

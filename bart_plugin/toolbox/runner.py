@@ -15,7 +15,7 @@ import numpy as np
 from bart_plugin.toolbox.program import BartNotFound, find, version_of
 from sigpy_priors.backend.extras import require
 
-__all__ = ["BartError", "run"]
+__all__ = ["BartError", "environment", "run"]
 
 _LOCK = threading.Lock()
 
@@ -75,7 +75,7 @@ def run(
     named = {k: np.asarray(v, np.complex64).T for k, v in named.items()}
     said = io.StringIO()
     # mrbart takes the program from the environment and prints what it says.
-    with _LOCK, _environment(program), contextlib.redirect_stdout(said):
+    with _LOCK, environment(program), contextlib.redirect_stdout(said):
         out = mrbart.bart(outputs, command, *reversed_, **named)
         code, stderr = mrbart.bart.ERR, mrbart.bart.stderr
     if code:
@@ -86,7 +86,12 @@ def run(
 
 
 @contextlib.contextmanager
-def _environment(program: Path) -> Iterator[None]:
+def environment(program: Path) -> Iterator[None]:
+    """BART and its TensorFlow as they should run, while this lasts.
+
+    Args:
+        program (Path): the ``bart`` to run.
+    """
     wanted = {
         "BART_TOOLBOX_PATH": str(program.parent),
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),

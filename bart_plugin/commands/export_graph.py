@@ -29,9 +29,13 @@ def add_parser(subparsers: Any) -> None:
     p.add_argument(
         "--shape",
         type=_several(int),
-        required=True,
         metavar="H,W",
-        help="image as SigPy has it; BART's dimensions are W,H",
+        help="image as SigPy has it; BART's dimensions are W,H [those of --kspace]",
+    )
+    p.add_argument(
+        "--kspace",
+        metavar="FILE",
+        help="a scan whose noise decides levels and coupling of pics",
     )
     p.add_argument(
         "--sigma",
@@ -52,12 +56,16 @@ def add_parser(subparsers: Any) -> None:
     )
     p.add_argument("--steps", type=int, help="iterations of the annealing")
     p.add_argument("--slices", type=int, default=1, help="slices, BART's dimension 13")
-    p.add_argument("--maps", type=int, default=1, help="sets of ESPIRiT maps")
+    p.add_argument(
+        "--maps",
+        default="1",
+        metavar="N|FILE",
+        help="sets of ESPIRiT maps, or beside --kspace its maps [estimated]",
+    )
     p.add_argument(
         "--peak",
         type=float,
-        default=1.0,
-        help="greatest image magnitude at the prior's scale, default 1",
+        help="greatest image magnitude at the prior's scale [1, or by --kspace]",
     )
     p.set_defaults(run=_run)
 
@@ -79,20 +87,47 @@ def _run(args: argparse.Namespace) -> int:
 
     for path in (args.path, f"{args.path}.json", f"{args.path}.pb"):
         refuse_inputs(path, {"prior": args.name})
-    algorithm = NAMES[args.algorithm]
+    prior = load_prior(args.name, runtime="torch")
+    algorithm, peak, shape, maps = NAMES[args.algorithm], args.peak, args.shape, 1
+    if args.maps.isdecimal():
+        maps = int(args.maps)
+    elif args.kspace is None:
+        raise ValueError(f"--maps {args.maps}: a file of maps goes with --kspace.")
+    if args.kspace is not None:
+        fit, size = _fit(args, prior)
+        algorithm, shape = fit.algorithm, shape or size
+        peak = fit.peak if peak is None else peak
+    if shape is None:
+        raise ValueError("--shape: give the size H,W, or --kspace FILE.")
     if args.steps is not None:
         algorithm = replace(algorithm, max_iter=args.steps)
     written = export(
-        load_prior(args.name, runtime="torch"),
+        prior,
         args.path,
-        args.shape,
+        shape,
         sigma=args.sigma,
         kind=args.kind,
         slices=args.slices,
-        maps=args.maps,
-        peak=args.peak,
+        maps=maps,
+        peak=1.0 if peak is None else peak,
         relaxation=args.relaxation,
         algorithm=algorithm,
     )
     print(f"wrote {written.graph} and {written.card}\nuse it with\n  {written.command}")
     return 0
+
+
+def _fit(args: argparse.Namespace, prior: Any) -> tuple[Any, tuple[int, ...]]:
+    """What a scan in files asks for, and the size of its image."""
+    from bart_plugin.fitting import fitted
+    from sigpy_priors.io.slices import open_kspace, open_maps
+    from sigpy_priors.scan.maps import estimate_maps
+
+    kspace = open_kspace(args.kspace)
+    middle = len(kspace) // 2
+    y = kspace[middle]
+    if args.maps.isdecimal():
+        mps = estimate_maps(y)
+    else:
+        mps = open_maps(args.maps, kspace)[middle]
+    return fitted(y, mps, prior, args.algorithm), mps.shape[-2:]
