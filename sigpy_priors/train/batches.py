@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ class Batches:
         self._sorted = self.noise[self._order]
         self._mass = np.cumsum(slices.weights[self._order])
         self._bases: dict[int, torch.Tensor] = {}  # of smooth fields, by size
-        self._background: phases.Background | None = None
+        self._background: Any = None  # of the phase "measured"
         if config.data.phase.model == "measured":
             self._background = phases.Background(
                 config.data.phase, config.seed, self.device

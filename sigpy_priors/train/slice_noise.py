@@ -76,7 +76,7 @@ def estimate_slice_noise(img: np.ndarray) -> float:
     """
     if min(img.shape) < _BLOCK + _ORDER:
         return math.nan
-    channels = [img.real, img.imag] if np.iscomplexobj(img) else [img]
+    channels = [np.real(img)] + [np.imag(img)] * np.iscomplexobj(img)
     middle = slice(_ORDER // 2, -(_ORDER // 2))
     signal = np.abs(img)[middle, middle]
     inside = np.quantile(_blocks(signal), 0.1, axis=1) > _SIGNAL
