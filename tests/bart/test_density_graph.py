@@ -8,8 +8,8 @@ import pytest
 from tfrun import TFGraph
 
 import bart_plugin
-from bart_plugin import toolbox
-from bart_plugin.algorithms import map_lamda
+from bart_plugin import calls, toolbox
+from bart_plugin.algorithms import Admm, map_lamda
 from bart_plugin.exporters import export
 from bart_plugin.graph import contract
 from bart_plugin.twin.pics import BartPics
@@ -81,6 +81,24 @@ def test_default_lamda_is_the_maximum_of_the_posterior(density):
     # lamda bits / n == sigma^2 / 2 nats
     lamda = map_lamda(density, 0.1, (20, 10))
     assert lamda / (n * np.log(2)) == pytest.approx(0.1**2 / 2)
+
+
+@pytest.mark.parametrize("algorithm", ["fista", Admm(rho=0.3), Admm(rho=3.0)])
+def test_lamda_does_not_depend_on_the_coupling(density, scan, monkeypatch, algorithm):
+    y, mps = scan((22, 18))
+    commands = []
+
+    def run(command, *data, **kwargs):
+        commands.append(command)
+        return np.ones((22, 18), np.complex64)
+
+    monkeypatch.setattr(calls, "run", run)
+    monkeypatch.setattr(calls, "_capable", lambda *_: "bart")
+    monkeypatch.setattr(calls, "version_of", lambda _: "v1.0.00")
+    bart_plugin.pics(y, mps, density, lamda=0.6, algorithm=algorithm)
+    assert commands[0].endswith(":0.6")
+    twin = BartPics(y, mps, density, 0.6, algorithm=algorithm, show_pbar=False)
+    assert twin.proxg.lamda == 0.6
 
 
 def test_what_a_density_has_not(density, tmp_path):
