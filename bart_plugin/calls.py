@@ -22,13 +22,12 @@ from bart_plugin.algorithms import (
     as_numbers,
     default_levels,
     get_algorithm,
-    map_lamda,
 )
 from bart_plugin.cached import cached_graph
 from bart_plugin.exporters import GraphSpec
-from bart_plugin.fitting import fitted
+from bart_plugin.fitting import density_lamda, fitted
 from bart_plugin.graph import contract
-from bart_plugin.layout import Scan, checked_image, checked_scan
+from bart_plugin.layout import checked_image, checked_scan
 from bart_plugin.toolbox.program import BartNotFound, find, version_of
 from bart_plugin.toolbox.runner import BartError, run
 from sigpy_priors.backend.validate import (
@@ -40,9 +39,8 @@ from sigpy_priors.backend.validate import (
 )
 from sigpy_priors.io.cfl import write_cfl
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
-from sigpy_priors.scan.sense import sense_problem
 
-__all__ = ["pics", "nlinv", "sample", "map_lamda_of"]
+__all__ = ["capable_program", "checked_name", "nlinv", "pics", "sample"]
 
 
 def pics(
@@ -103,26 +101,25 @@ def pics(
     if graph is None:
         check_kind(prior)
     density = prior is not None and not isinstance(prior, DenoiserPrior)
-    if graph is None and sigma is None and peak is None:
-        method, peak = fitted(
-            np.asarray(y), np.asarray(mps), prior, algorithm, max_iter
-        )
+    y, mps = np.asarray(y), np.asarray(mps)
+    if graph is None:
+        assert prior is not None
+        method, peak = fitted(y, mps, prior, algorithm, max_iter, sigma, peak)
     else:
         method = get_algorithm(algorithm, density, max_iter)
-    peak = 1.0 if peak is None else peak
     if lamda is None:
-        lamda = map_lamda_of(scan, prior) if density else 1.0
+        lamda = density_lamda(y, mps, prior) if density else 1.0
     lamda = check_number("lamda", lamda)
     size = scan.shape[-2:]
     full = contract.image_shape(size, scan.slices, scan.maps)
     if graph is None:
-        assert prior is not None
+        assert prior is not None and peak is not None
         # Not the algorithm itself: with another coupling the graph is the same.
         levels = default_levels(prior, method, sigma, relaxation)
         spec = GraphSpec(size, "pics", *levels, scan.slices, scan.maps, peak)
         graph = cached_graph(prior, spec)
-    name = _checked_name(graph, "pics", full)
-    program = _capable("pics -R TF:", bart)
+    name = checked_name(graph, "pics", full)
+    program = capable_program("pics -R TF:", bart)
     data = scan.y
     if contract.version(version_of(program) or "") < (1, 0, 0):
         data = data * contract.centre_phase(size)
@@ -189,10 +186,10 @@ def nlinv(
         sigma = 0.02 if sigma is None else sigma
     elif isinstance(prior, DensityPrior) and lamda is None:
         lamda = PUBLISHED_LAMDA[prior.channels]
-    program = _capable("nlinv -R TF:", bart)
+    program = capable_program("nlinv -R TF:", bart)
     levels = as_numbers("sigma", sigma)
     spec = GraphSpec(y.shape[-2:], "nlinv", levels, peak=float(peak))
-    name = _checked_name(cached_graph(prior, spec), "nlinv", spec.image_shape())
+    name = checked_name(cached_graph(prior, spec), "nlinv", spec.image_shape())
     command = (
         f"nlinv -i {max_iter} --reg-iter {prior_iter} {options} "
         f"-R TF:{{{name}}}:{lamda}"
@@ -257,7 +254,7 @@ def sample(
     scale = check_number("scale", scale, strict=True)
     if shape is not None:
         shape = check_shape("shape", shape)
-    program = _capable("sample .pt" if torchscript else "sample .pb", bart)
+    program = capable_program("sample .pt" if torchscript else "sample .pb", bart)
     files = {}
     if y is not None:
         files, shape = _posterior_files(y, mps, noise_std, scale)
@@ -267,7 +264,7 @@ def sample(
     spec = GraphSpec(tuple(shape), "sample")
     graph = cached_graph(prior, spec, ".pt" if torchscript else ".pb")
     if not torchscript:
-        graph = _checked_name(graph, "sample", spec.image_shape())
+        graph = checked_name(graph, "sample", spec.image_shape())
     h, w = shape
     command = (
         f"sample --external-graph {graph} --dims {w}:{h} -N {levels} -K {langevin} "
@@ -285,34 +282,6 @@ def sample(
 
 
 # Settings
-
-
-def map_lamda_of(scan: Scan, prior: Prior | None) -> float:
-    """Lambda of the maximum of the posterior, noise and scale from the data.
-
-    Args:
-        scan (Scan): one slice and one set of maps.
-        prior (DensityPrior): the density.
-
-    Returns:
-        float: as :func:`bart_plugin.algorithms.map_lamda`.
-
-    Raises:
-        ValueError: for several slices or sets of maps.
-    """
-    check_kind(prior, DensityPrior)
-    assert isinstance(prior, DensityPrior)
-    if (scan.slices, scan.maps) != (1, 1):
-        raise ValueError(
-            f"lamda: give it for slices or several sets of maps; it is estimated "
-            f"for one slice and one set, got {scan.slices} and {scan.maps}."
-        )
-    coils = (-1, *scan.shape[-2:])
-    problem = sense_problem(scan.y.reshape(coils), scan.mps.reshape(coils))
-    greatest = float(np.abs(problem.first_image()).max())
-    if not greatest:
-        raise ValueError("y: all values are zero, nothing to reconstruct.")
-    return map_lamda(prior, problem.noise_std / greatest, scan.shape[-2:])
 
 
 def _posterior_files(
@@ -352,8 +321,21 @@ def _noise_range(
     return low, high
 
 
-def _checked_name(graph: str | Path, kind: str, shape: Sequence[int]) -> Path:
-    """A graph as BART's command line has it, without ending."""
+def checked_name(graph: str | Path, kind: str, shape: Sequence[int]) -> Path:
+    """A graph as BART's command line has it, without ending.
+
+    Args:
+        graph (str or Path): the ``.pb`` file, with or without its ending.
+        kind (str): "pics", "nlinv" or "sample".
+        shape (sequence of int): of the graph's image.
+
+    Returns:
+        Path: without ending.
+
+    Raises:
+        GraphError: if it is damaged or for something else.
+        ValueError: if BART could not read the path.
+    """
     path = check_path("graph", graph)
     path = path if path.suffix == ".pb" else Path(f"{path}.pb")
     contract.check_graph(path, kind, shape)
@@ -362,8 +344,20 @@ def _checked_name(graph: str | Path, kind: str, shape: Sequence[int]) -> Path:
     return path.with_suffix("")
 
 
-def _capable(feature: str, bart: str | Path | None) -> Path:
-    """The program, if its version has a feature at all."""
+def capable_program(feature: str, bart: str | Path | None) -> Path:
+    """The program, if its version has a feature at all.
+
+    Args:
+        feature (str): of :data:`bart_plugin.graph.contract.FEATURES`.
+        bart (str, Path or None): the program; default that of
+            :func:`bart_plugin.toolbox.find`.
+
+    Returns:
+        Path: the program.
+
+    Raises:
+        BartNotFound, BartError: if there is none, or it is too old.
+    """
     program = find() if bart is None else check_path("bart", bart)
     text = version_of(program)
     if text is None:

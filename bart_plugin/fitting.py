@@ -20,14 +20,20 @@ from typing import NamedTuple
 import numpy as np
 import sigpy as sp
 
-from bart_plugin.algorithms import Admm, Algorithm, get_algorithm
+from bart_plugin.algorithms import (
+    Admm,
+    Algorithm,
+    Numbers,
+    get_algorithm,
+    map_lamda,
+)
 from sigpy_priors.app.solvers import HQS
-from sigpy_priors.priors.base import DenoiserPrior, Prior
+from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.sense import sense_problem
 
-__all__ = ["Fit", "fit_admm", "fitted"]
+__all__ = ["Fit", "density_lamda", "fit_admm", "fitted"]
 
 # Noiseless data still need a finite weight; as in PriorRecon.
 _FLOOR = 1e-4
@@ -82,19 +88,25 @@ def _rounded(value: float) -> float:
 def fitted(
     y: np.ndarray,
     mps: np.ndarray,
-    prior: Prior | None,
+    prior: Prior,
     algorithm: str | Algorithm | None = None,
     max_iter: int | None = None,
+    sigma: Numbers = None,
+    peak: float | None = None,
     coord: np.ndarray | None = None,
 ) -> Fit:
     """The algorithm by its name, and where that is ADMM's what a scan asks for.
 
     Args:
-        y (array): k-space (coils, ...), or with slices before the coils.
+        y (array): k-space (coils, H, W) or (slices, coils, H, W); with ``coord``
+            (coils, ...).
         mps (array): maps (coils, H, W), with slices and sets of maps before.
-        prior (Prior or None): the prior.
+        prior (Prior): the prior; of a density nothing is fitted.
         algorithm (str, Admm, Fista or None): an object is taken as it is.
         max_iter (int or None): iterations.
+        sigma (float, sequence of float or None): levels that are given; then
+            nothing is fitted.
+        peak (float or None): likewise, of the peak alone.
         coord (array or None): coordinates in 1 / field of view.
 
     Returns:
@@ -103,12 +115,56 @@ def fitted(
     Raises:
         ValueError: as :func:`sigpy_priors.scan.sense.sense_problem`.
     """
-    denoises = isinstance(prior, DenoiserPrior)
-    method = get_algorithm(algorithm, prior is not None and not denoises, max_iter)
-    if not denoises or not isinstance(method, Admm) or isinstance(algorithm, Admm):
-        return Fit(method, 1.0)
-    if coord is None:
-        slices = y.reshape(-1, *y.shape[-3:])
-        k = int(np.argmax([np.linalg.norm(s) for s in slices]))
-        y, mps = slices[k], mps.reshape(len(slices), -1, *y.shape[-3:])[k, 0]
-    return fit_admm(sense_problem(y, mps, coord=coord), prior, method)
+    density = not isinstance(prior, DenoiserPrior)
+    fit = Fit(get_algorithm(algorithm, density, max_iter), 1.0)
+    named = algorithm is None or isinstance(algorithm, str)
+    if not density and sigma is None and named and isinstance(fit.algorithm, Admm):
+        problem = sense_problem(*_one_slice(y, mps, coord), coord=coord)
+        fit = fit_admm(problem, prior, fit.algorithm)
+    return fit if peak is None else fit._replace(peak=peak)
+
+
+def density_lamda(
+    y: np.ndarray,
+    mps: np.ndarray,
+    prior: Prior | None,
+    coord: np.ndarray | None = None,
+) -> float:
+    """BART's lambda of the maximum of the posterior, noise and scale from the data.
+
+    Args:
+        y (array): k-space of one slice, as for :func:`fitted`.
+        mps (array): one set of maps.
+        prior (DensityPrior): the density.
+        coord (array or None): coordinates in 1 / field of view.
+
+    Returns:
+        float: of :func:`bart_plugin.algorithms.map_lamda`.
+
+    Raises:
+        ValueError: for several slices or sets of maps, or data that are zero.
+    """
+    check_kind(prior, DensityPrior)
+    assert isinstance(prior, DensityPrior)
+    slices = 1 if coord is not None else math.prod(y.shape[:-3])
+    sets = math.prod(mps.shape[:-3]) // slices
+    if (slices, sets) != (1, 1):
+        raise ValueError(
+            f"lamda: give it for slices or several sets of maps; it is estimated "
+            f"for one slice and one set, got {slices} and {sets}."
+        )
+    problem = sense_problem(*_one_slice(y, mps, coord), coord=coord)
+    greatest = float(np.abs(problem.first_image()).max())
+    if not greatest:
+        raise ValueError("y: all values are zero, nothing to reconstruct.")
+    return map_lamda(prior, problem.noise_std / greatest, mps.shape[-2:])
+
+
+def _one_slice(y: np.ndarray, mps: np.ndarray, coord: np.ndarray | None) -> tuple:
+    """The slice with most signal, and its first set of maps."""
+    shape = mps.shape[-3:]
+    if coord is not None:
+        return y, mps.reshape(-1, *shape)[0]
+    slices = y.reshape(-1, *shape)
+    k = int(np.argmax([np.linalg.norm(s) for s in slices]))
+    return slices[k], mps.reshape(len(slices), -1, *shape)[k, 0]

@@ -86,7 +86,8 @@ def _run(args: argparse.Namespace) -> int:
     from sigpy_priors.load import load_prior
 
     for path in (args.path, f"{args.path}.json", f"{args.path}.pb"):
-        refuse_inputs(path, {"prior": args.name})
+        sources = {"prior": args.name, "kspace": args.kspace, "maps": args.maps}
+        refuse_inputs(path, sources)
     prior = load_prior(args.name, runtime="torch")
     algorithm, peak, shape, maps = NAMES[args.algorithm], args.peak, args.shape, 1
     if args.maps.isdecimal():
@@ -121,8 +122,16 @@ def _fit(args: argparse.Namespace, prior: Any) -> tuple[Any, tuple[int, ...]]:
     """What a scan in files asks for, and the size of its image."""
     from bart_plugin.fitting import fitted
     from sigpy_priors.io.slices import open_kspace, open_maps
+    from sigpy_priors.priors.base import DenoiserPrior
     from sigpy_priors.scan.maps import estimate_maps
 
+    asked = args.kind, args.algorithm, args.sigma
+    if not isinstance(prior, DenoiserPrior) or asked != ("pics", "admm", None):
+        raise ValueError(
+            f"--kspace: decides the levels of a denoiser for ADMM in pics, got {prior!r}, "
+            f"kind {args.kind}, algorithm {args.algorithm}, sigma {args.sigma}; leave it "
+            f"out, or use sigpy-priors pics."
+        )
     kspace = open_kspace(args.kspace)
     middle = len(kspace) // 2
     y = kspace[middle]

@@ -8,21 +8,26 @@ are read from the files; the graph is exported once and kept; coupling, iteratio
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import subprocess  # noqa: S404 - the program that the user installed
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sigpy_priors.backend.validate import check_number
+from sigpy_priors.data import DEFAULT_PRIOR
+
 __all__ = ["add_parser"]
 
-_USAGE = """usage: sigpy-priors pics [--prior NAME] [options of bart pics] KSPACE MAPS IMAGE
+_USAGE = f"""usage: sigpy-priors pics [--prior NAME] [bart's options] KSPACE MAPS IMAGE
 
 bart pics with a learned prior: noise levels, coupling and iterations follow from the
 data, the graph is exported and kept.
 
-  --prior NAME   bundled prior or file [brain]
+  --prior NAME   bundled prior or file [{DEFAULT_PRIOR}]
   --lamda L      strength of the prior relative to the right one [1]
   --dry-run      print BART's command and do not run it
 
@@ -58,19 +63,13 @@ def add_parser(commands: Any) -> None:
 
 
 def _parsed(arguments: list[str]) -> _Asked:
-    words, own = list(arguments), {"--prior": "brain", "--lamda": "1"}
-    for name in own:
-        for k, word in enumerate(words):
-            if word == name and k + 1 < len(words):
-                own[name] = words[k + 1]
-                del words[k : k + 2]
-                break
-            if word.startswith(f"{name}="):
-                own[name] = word.partition("=")[2]
-                del words[k]
-                break
-    dry = "--dry-run" in words
-    words = [w for w in words if w != "--dry-run"]
+    own = argparse.ArgumentParser(
+        "sigpy-priors pics", usage=_USAGE[7:], add_help=False, allow_abbrev=False
+    )
+    own.add_argument("--prior", default=DEFAULT_PRIOR)
+    own.add_argument("--lamda", default="1")
+    own.add_argument("--dry-run", action="store_true")
+    args, words = own.parse_known_args(arguments)
     options, files = words[:-3], words[-3:]
     if len(files) < 3 or any(f.startswith("-") for f in files):
         raise ValueError(
@@ -82,12 +81,10 @@ def _parsed(arguments: list[str]) -> _Asked:
             "-R: the prior is the regularization here; for others use bart pics."
         )
     try:
-        lamda = float(own["--lamda"])
-    except ValueError:
-        raise ValueError(
-            f"--lamda: expected a number, got {own['--lamda']!r}."
-        ) from None
-    return _Asked(own["--prior"], lamda, dry, options, files)
+        lamda = check_number("--lamda", float(args.lamda))
+    except ValueError as e:
+        raise ValueError(f"--lamda: expected a number >= 0, got {args.lamda!r}.") from e
+    return _Asked(args.prior, lamda, args.dry_run, options, files)
 
 
 def _given(options: list[str], letter: str) -> str | None:
@@ -102,7 +99,7 @@ def _given(options: list[str], letter: str) -> str | None:
 
 
 def _read(name: str, path: str) -> np.ndarray:
-    """A BART file as (slices, sets of maps, coils, phase 2, H, W)."""
+    """A BART file as (slices, sets of maps, coils, H, W)."""
     from sigpy_priors.io.cfl import read_cfl
 
     data = np.asarray(read_cfl(f"{path}.cfl"))
@@ -113,81 +110,87 @@ def _read(name: str, path: str) -> np.ndarray:
             f"{', '.join(f'{d} ({what})' for d, what in _ALLOWED.items())} alone, got "
             f"{dims}; reconstruct parts of it with bart slice."
         )
-    return data.reshape(dims[13], dims[4], dims[3], dims[2], dims[1], dims[0])
+    return data.reshape([dims[d] for d in sorted(_ALLOWED, reverse=True)])
 
 
 def _scan(asked: _Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """K-space, maps and coordinates as arrays of SigPy."""
-    from sigpy_priors.io.cfl import read_cfl
-    from sigpy_priors.io.slices import read_coord
+    """K-space, maps (slices, sets of maps, coils, H, W), and coordinates."""
+    from sigpy_priors.io.slices import open_kspace, read_coord
 
     kspace, maps, _ = asked.files
-    mps = _read("maps", maps)[:, :, :, 0]
+    mps = _read("maps", maps)
     trajectory = _given(asked.options, "t")
     if trajectory is None:
-        y = _read("k-space", kspace)[:, 0, :, 0]
-        coord = None
-    else:
-        coord = read_coord(f"{trajectory}.cfl")
-        data = np.asarray(read_cfl(f"{kspace}.cfl"))
-        y = data.reshape(mps.shape[2], *coord.shape[:-1])
-    if len(mps) == 1:
-        mps = mps[0]
-        y = y[0] if trajectory is None else y
-        mps = mps[0] if len(mps) == 1 else mps
-    return y, mps, coord
+        return _read("k-space", kspace)[:, 0], mps, None
+    coord = read_coord(f"{trajectory}.cfl")
+    y = open_kspace(f"{kspace}.cfl", coord)
+    if len(y) > 1 or len(mps) > 1:
+        raise ValueError(
+            f"-t: expected one slice, got {len(y)} of {kspace} and {len(mps)} of {maps}; "
+            f"take one with `bart slice 13 INDEX`."
+        )
+    return y[0], mps, coord
 
 
-def _command(asked: _Asked, prior: Any) -> tuple[list[str], str]:
-    """BART's options with those that follow from the data, and lambda."""
-    from bart_plugin.algorithms import Admm, default_levels
+def _command(asked: _Asked, prior: Any) -> list[str]:
+    """BART's options that follow from the data, unless they are given."""
+    from bart_plugin.algorithms import default_levels
     from bart_plugin.cached import cached_graph
-    from bart_plugin.calls import map_lamda_of
+    from bart_plugin.calls import checked_name
     from bart_plugin.exporters import GraphSpec
-    from bart_plugin.fitting import fitted
-    from bart_plugin.layout import checked_scan
+    from bart_plugin.fitting import density_lamda, fitted
     from sigpy_priors.priors.base import DenoiserPrior
 
     y, mps, coord = _scan(asked)
     method, peak = fitted(y, mps, prior, coord=coord)
-    slices = len(y) if y.ndim == 4 else 1
-    sets = mps.shape[-4] if mps.ndim == y.ndim + 1 and coord is None else 1
-    levels = default_levels(prior, method, None, None)
-    spec = GraphSpec(mps.shape[-2:], "pics", *levels, slices, sets, peak)
-    graph = cached_graph(prior, spec).with_suffix("")
     if isinstance(prior, DenoiserPrior):
-        assert isinstance(method, Admm)
-        rho = float(_given(asked.options, "u") or method.rho)
-        weight = asked.lamda * rho
+        # Where lambda is the coupling, a step is the denoiser.
+        weight = float(_given(asked.options, "u") or method.bart_lamda(1))
     else:
-        weight = asked.lamda * map_lamda_of(checked_scan(y, mps), prior)
-    ours = shlex.split(f"-S {method.options()}")
-    pairs = [[w] for w in ours if w in ("-S", "-m")]
-    pairs += [[a, b] for a, b in zip(ours, ours[1:]) if a in ("-u", "-C", "-i", "-s")]
-    kept = [w for p in pairs if _given(asked.options, p[0][1:]) is None for w in p]
-    return kept, f"TF:{{{graph}}}:{weight:.9g}"
+        weight = density_lamda(y, mps, prior, coord)
+    levels = default_levels(prior, method, None, None)
+    slices, sets, _, *size = mps.shape
+    spec = GraphSpec(tuple(size), "pics", *levels, slices, sets, peak)
+    graph = checked_name(cached_graph(prior, spec), "pics", spec.image_shape())
+    added = re.findall(r"-\w(?: [^-]\S*)?", f"-S {method.options()}")
+    kept = [o.split() for o in added if _given(asked.options, o[1]) is None]
+    return [*sum(kept, []), "-R", f"TF:{{{graph}}}:{asked.lamda * weight:.9g}"]
+
+
+def _check_sizes(program: Path, maps: str) -> None:
+    """Refuse what comes out of an old BART with a phase that no prior knows."""
+    from bart_plugin.graph import contract
+    from bart_plugin.toolbox.program import version_of
+    from sigpy_priors.io.cfl import read_cfl
+
+    size = read_cfl(maps).shape[-2:]
+    version = version_of(program) or ""
+    if contract.version(version) < (1, 0, 0) and any(n % 2 for n in size):
+        raise ValueError(
+            f"{maps}: BART {version} puts a phase ramp on images of an odd size, got "
+            f"{size}; use BART 1.0.00, or bart_plugin.pics, which puts it right."
+        )
 
 
 def _run(args: argparse.Namespace) -> int:
     if not args.arguments or {"-h", "--help"} & set(args.arguments):
         print(_USAGE)
         return 0
-    from bart_plugin.toolbox.program import find
+    from bart_plugin.calls import capable_program
     from bart_plugin.toolbox.runner import environment
     from sigpy_priors.io.output import refuse_inputs
     from sigpy_priors.load import load_prior
 
     asked = _parsed(args.arguments)
-    kspace, maps, image = asked.files
-    for ending in (".cfl", ".hdr"):
-        sources = {"kspace": f"{kspace}{ending}", "maps": f"{maps}{ending}"}
-        refuse_inputs(f"{image}{ending}", sources)
+    kspace, maps, image = (f"{f}.cfl" for f in asked.files)
+    refuse_inputs(image, {"kspace": kspace, "maps": maps})
     prior = load_prior(asked.prior, runtime="torch")
-    added, option = _command(asked, prior)
-    program = find()
-    command = ["pics", *added, *asked.options, "-R", option, *asked.files]
+    added = _command(asked, prior)
+    command = ["pics", *asked.options, *added, *asked.files]
     print(f"bart {shlex.join(command)}", file=sys.stderr)
     if asked.dry:
         return 0
+    program = capable_program("pics -R TF:", None)
+    _check_sizes(program, maps)
     with environment(program):
         return subprocess.run([str(program), *command]).returncode

@@ -29,7 +29,6 @@ from bart_plugin.algorithms import (
     Algorithm,
     Numbers,
     default_levels,
-    get_algorithm,
 )
 from bart_plugin.fitting import fitted
 from bart_plugin.twin.admm import BartADMM
@@ -144,15 +143,10 @@ class BartPics(sp.app.App):
         if version not in BART_ORDERS:
             raise ValueError(f"version must be one of {BART_ORDERS}, got {version!r}.")
         density = not isinstance(prior, DenoiserPrior)
-        if sigma is None and peak is None:
-            check_data(y, mps)
-            method, peak = fitted(y, mps, prior, algorithm, max_iter)
-        else:
-            method = get_algorithm(algorithm, density, max_iter)
-        peak = 1.0 if peak is None else peak
+        check_data(y, mps)
+        method, peak = fitted(y, mps, prior, algorithm, max_iter, sigma, peak)
         if isinstance(method, Admm) and warm_start is not None:
             raise ValueError("warm_start: ADMM takes none here, FISTA does.")
-        check_data(y, mps)
         A = Sense(mps, weights=sampling_mask(y))
         adjoint = A.H(y)
         self._setting = method.setting

@@ -76,6 +76,8 @@ class HQS(Solver):
         change (float): change of the image, in levels, that is small enough for a
             whole step. From: tune.py.
         shortest (float): the shortest step, as a part of the whole one.
+        rest (float): what is left before the last level is no step of its own up to
+            this part of a whole one. From: tune.py.
         tol (float): change of the image, in levels, at which it has converged.
             From: tune.py.
         relax (float): over-relaxation of the splitting, in [1, 2). From: Eckstein &
@@ -93,6 +95,7 @@ class HQS(Solver):
     steps: int = 6
     change: float = 0.15
     shortest: float = 0.1
+    rest: float = 0.25
     tol: float = 0.4
     relax: float = 1.6
     cg_tol: float = 0.1
@@ -132,9 +135,9 @@ class HQS(Solver):
             elif now > end:
                 share = (self.change / max(moved, 1e-12)) ** 2
                 share = min(1.0, max(self.shortest, share))
-                # A rest that is hardly a step is none of its own.
-                rest = math.log(now / end) - step * share
-                now = now * math.exp(-step * share) if rest > step / 4 else end
+                left_over = math.log(now / end) - step * share
+                joined = left_over <= self.rest * step
+                now = end if joined else now * math.exp(-step * share)
             elif still:
                 return None, True
             return now, False

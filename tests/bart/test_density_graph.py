@@ -93,7 +93,7 @@ def test_lamda_does_not_depend_on_the_coupling(density, scan, monkeypatch, algor
         return np.ones((22, 18), np.complex64)
 
     monkeypatch.setattr(calls, "run", run)
-    monkeypatch.setattr(calls, "_capable", lambda *_: "bart")
+    monkeypatch.setattr(calls, "capable_program", lambda *_: "bart")
     monkeypatch.setattr(calls, "version_of", lambda _: "v1.0.00")
     bart_plugin.pics(y, mps, density, lamda=0.6, algorithm=algorithm)
     assert commands[0].endswith(":0.6")

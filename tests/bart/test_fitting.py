@@ -64,6 +64,9 @@ def test_what_is_given_is_taken(noisy):
     assert fitted(*noisy, PRIOR, own) == (own, 1.0)
     assert isinstance(fitted(*noisy, PRIOR, "fista").algorithm, Fista)
     assert fitted(*noisy, PRIOR, max_iter=5).algorithm.max_iter == 5
+    free = fitted(*noisy, PRIOR)
+    assert fitted(*noisy, PRIOR, peak=2.5) == (free.algorithm, 2.5)
+    assert fitted(*noisy, PRIOR, sigma=0.1) == (Admm(), 1.0)
 
 
 def test_slices_and_sets_of_maps_are_fitted_by_one_of_them(noisy):
@@ -101,6 +104,9 @@ def test_export_by_a_scan(files, small, noisy, capsys):
     assert f"-u {fit.algorithm.rho:g} " in written["command"]
     assert main("export bart p.safetensors g --maps m.cfl".split()) == 2
     assert "goes with --kspace" in capsys.readouterr().err
+    line = "export bart p.safetensors g --kspace k.cfl --algorithm fista"
+    assert main(line.split()) == 2
+    assert "for ADMM in pics" in capsys.readouterr().err
 
 
 def test_the_command_pics_is_barts(files, bart100, small, noisy, monkeypatch):
@@ -118,12 +124,25 @@ def test_the_command_pics_is_barts(files, bart100, small, noisy, monkeypatch):
         ("-R W:1:0:1 k m x", "the prior is the regularization"),
         ("k m k", "would be overwritten"),
         ("--lamda two k m x", "--lamda: expected a number"),
+        ("--lamda nan k m x", "--lamda: expected a number"),
         ("missing m x", "missing"),
     ],
 )
 def test_mistakes_on_the_command_line(files, capsys, line, message):
     assert main(["pics", "--prior", "p.safetensors", *line.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_old_bart_and_an_odd_size_are_refused(tmp_path, monkeypatch):
+    from bart_plugin.commands import passthrough
+    from bart_plugin.toolbox import program
+
+    write_cfl(tmp_path / "odd.cfl", np.ones((2, 1, 6, 5), np.complex64))
+    monkeypatch.setattr(program, "version_of", lambda _: "v0.8.00")
+    with pytest.raises(ValueError, match="phase ramp on images of an odd size"):
+        passthrough._check_sizes(tmp_path / "bart", str(tmp_path / "odd.cfl"))
+    monkeypatch.setattr(program, "version_of", lambda _: "v1.0.00")
+    passthrough._check_sizes(tmp_path / "bart", str(tmp_path / "odd.cfl"))
 
 
 def test_several_dimensions_are_refused(files, capsys):
