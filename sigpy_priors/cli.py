@@ -39,8 +39,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     # Options of these two load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)
     import_.add_parser(commands, load="import" in argv)
-    overview = not argv or argv[0] in ("-h", "--help")
-    add_plugins("", commands, asked=None if overview else argv)
+    add_plugins("", commands, asked=argv)
     return parser
 
 
