@@ -132,7 +132,8 @@ class _Run:
         before = self._resume(self._checkpoint)
         self._length = Length(config.optim, procs, self.begun, before)
         if procs.lead:
-            remove_leftovers(self._checkpoint)
+            for file in (self._checkpoint, self._file, self.out / "config.yaml"):
+                remove_leftovers(file)
             self._write_config()
         with (
             Bar(config, self.step, show_pbar and procs.lead) as bar,

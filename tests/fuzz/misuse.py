@@ -233,10 +233,10 @@ def _no_bart(function):
                 return module_capable(feature, bart)
             return Path("bart")
 
-        module_capable = module._capable
+        module_capable = module.capable_program
         with (
             mock.patch.object(module, "run", run),
-            mock.patch.object(module, "_capable", capable),
+            mock.patch.object(module, "capable_program", capable),
             mock.patch.object(module, "version_of", lambda program: "1.0.00"),
         ):
             try:

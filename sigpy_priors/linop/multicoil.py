@@ -1,4 +1,4 @@
-"""Linear operators that priors need beyond SigPy's own."""
+"""Multi-coil operators that shrink their batches of coils, and a fast normal one."""
 
 from __future__ import annotations
 
