@@ -151,7 +151,7 @@ def test_coordinates_are_moved_once(cupy, case, monkeypatch):
 
     seen = {}
     monkeypatch.setattr(
-        "sigpy_priors.linop.Sense",
+        "sigpy_priors.linop.multicoil.Sense",
         lambda mps, **kwargs: seen.update(kwargs, mps=mps) or sp.linop.Identity((3,)),
     )
     y, mps = np.ones((2, 5), np.complex64), np.ones((2, 16, 16), np.complex64)
