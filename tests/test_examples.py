@@ -44,6 +44,13 @@ def test_own_prior(capsys):
     assert float(out.split()[-1]) < 1e-3
 
 
+def test_no_maps(tmp_path, capsys):
+    picture = tmp_path / "joint.png"
+    out = run("5_no_maps.py", ["--out", str(picture)], capsys)
+    assert picture.stat().st_size > 10_000
+    assert float(out.split()[-1]) > 0.999
+
+
 @needs_jobqueue
 def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)

@@ -7,7 +7,12 @@ from typing import Any
 
 from sigpy_priors.data import DEFAULT_PRIOR
 
-__all__ = ["add_volume_arguments", "job_arguments", "run_arguments"]
+__all__ = ["MAPS_WITH_IMAGE", "add_volume_arguments", "job_arguments", "run_arguments"]
+
+MAPS_WITH_IMAGE = (
+    "The fully sampled centre is too small for ESPIRiT: coil maps were found together "
+    "with the image."
+)
 
 # Options named like the arguments of sigpy_priors.volume.Job, and those of a run.
 _JOB = (

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from sigpy_priors.commands.arguments import (
+    MAPS_WITH_IMAGE,
     add_volume_arguments,
     job_arguments,
     run_arguments,
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> None:
     with job.finished(args.output, **run_arguments(args)) as volume:
         image = volume.images if volume.is_volume else volume.images[0]
         write_image(args.output, image)
+    if volume.joint:
+        print(MAPS_WITH_IMAGE)
     seconds, maps = time.monotonic() - start, volume.maps_seconds
     cost = f", maps {maps:.1f} s a slice" if maps else ""
     print(f"{args.output}: {image.shape} {image.dtype}, {seconds:.1f} s{cost}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sigpy_priors.commands.arguments import (
+    MAPS_WITH_IMAGE,
     add_volume_arguments,
     job_arguments,
     run_arguments,
@@ -88,6 +89,8 @@ def run(args: argparse.Namespace) -> None:
         job.check_output(path)
     with job.finished(args.output, **run_arguments(args)) as drawn:
         relative = _write(Path(args.output), drawn, args.level)
+    if drawn.joint:
+        print(MAPS_WITH_IMAGE)
     maps = drawn.maps_seconds
     cost = f"; maps {maps:.1f} s a slice" if maps else ""
     print(

@@ -13,9 +13,10 @@ from sigpy_priors.scan.checks import check_array, check_cartesian, check_coord
 from sigpy_priors.scan.noise import sampling_mask
 from sigpy_priors.scan.trajectory import image_shape
 
-__all__ = ["estimate_maps"]
+__all__ = ["ESPIRIT_WIDTH", "KERNEL_WIDTH", "calibration_width", "estimate_maps"]
 
-_KERNEL_WIDTH = 6
+KERNEL_WIDTH = 6
+ESPIRIT_WIDTH = 2 * KERNEL_WIDTH  # of the calibration region, at least
 
 
 def estimate_maps(
@@ -69,14 +70,15 @@ def estimate_maps(
         ).run()  # fmt: skip
         with device:
             return mps / device.xp.maximum(sp.rss(mps, axes=(0,)), 1e-12)
-    width = _calibration_width(y, calib_width)
-    if width < 2 * _KERNEL_WIDTH:
+    width = calibration_width(y, calib_width)
+    if width < ESPIRIT_WIDTH:
         raise ValueError(
             f"the centre of k-space is fully sampled over {width} x {width} only, "
-            f"expected at least {2 * _KERNEL_WIDTH} to estimate coil maps; give maps."
+            f"expected at least {ESPIRIT_WIDTH} to estimate coil maps; give maps, or let "
+            f"JointRecon find them with the image."
         )
     mps = EspiritCalib(
-        y, width, kernel_width=_KERNEL_WIDTH, device=device, show_pbar=False
+        y, width, kernel_width=KERNEL_WIDTH, device=device, show_pbar=False
     ).run()
     if not device.xp.isfinite(mps).all():
         raise ValueError(
@@ -86,8 +88,16 @@ def estimate_maps(
     return mps
 
 
-def _calibration_width(y, limit):
-    """Width of the largest fully sampled central square, at most ``limit``."""
+def calibration_width(y: Array, limit: int) -> int:
+    """Width of the largest fully sampled square at the centre of k-space.
+
+    Args:
+        y (array): k-space (coils, H, W), zero where not sampled.
+        limit (int): greatest width that is looked for.
+
+    Returns:
+        int: its width; 0 if not even the centre is sampled.
+    """
     y = sp.to_device(y, sp.cpu_device)
     mask = sampling_mask(y) > 0
     for width in range(min(limit, *mask.shape), 0, -1):

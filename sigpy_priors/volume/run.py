@@ -52,12 +52,15 @@ class Finished(NamedTuple):
         is_volume (bool): whether the k-space has an axis of slices.
         maps_seconds (float): what the maps of a slice took, of those that were
             computed now.
+        joint (int): slices, of those that were computed now, whose maps were found
+            together with the image.
     """
 
     numbers: Sequence[int]
     images: np.ndarray
     is_volume: bool
     maps_seconds: float = 0.0
+    joint: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,14 +236,15 @@ class Job:
         results = self._compute(
             inputs, missing, store.output, scheduler, workers, show_pbar
         )
-        seconds = []
+        seconds, joint = [], 0
         with contextlib.closing(results):
             for i, result in results:
                 store.save(i, result.image)
                 seconds.append(result.maps_seconds)
+                joint += result.joint
         images = np.stack([store.load(i) for i in inputs.numbers])
         average = float(np.mean(seconds)) if seconds else 0.0
-        yield Finished(inputs.numbers, images, inputs.kspace.volume, average)
+        yield Finished(inputs.numbers, images, inputs.kspace.volume, average, joint)
         store.remove()
 
     def _open(self, scheduler: Scheduler) -> Inputs:

@@ -12,12 +12,13 @@ import numpy as np
 import sigpy as sp
 
 from sigpy_priors import load
+from sigpy_priors.app.joint import JointRecon
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.errors import unwrap
-from sigpy_priors.priors.base import Prior, check_kind
+from sigpy_priors.priors.base import DenoiserPrior, Prior, check_kind
 from sigpy_priors.priors.network import NetworkPrior
 from sigpy_priors.scan.coils import mix
-from sigpy_priors.scan.maps import estimate_maps
+from sigpy_priors.scan.maps import ESPIRIT_WIDTH, calibration_width, estimate_maps
 from sigpy_priors.scan.virtual import virtual_coils
 from sigpy_priors.volume.store import checkpoint_file
 
@@ -30,10 +31,30 @@ class Computed(NamedTuple):
     Attributes:
         image (array): what was computed, on the CPU.
         maps_seconds (float): what its coil maps took.
+        joint (bool): whether they were found together with the image.
     """
 
     image: np.ndarray
     maps_seconds: float
+    joint: bool = False
+
+
+class Prepared(NamedTuple):
+    """What of a slice is computed with.
+
+    Attributes:
+        y (array): white and virtual coils.
+        mps (array): their maps.
+        noise_std (float or None): noise level, if it is known.
+        maps_seconds (float): what the maps took.
+        joint (bool): whether they were found together with an image.
+    """
+
+    y: Array
+    mps: Array
+    noise_std: float | None
+    maps_seconds: float
+    joint: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +85,12 @@ class Preparation:
         calibration: Array | None,
         device: sp.Device,
         options: Mapping[str, Any],
-    ) -> tuple[Array, Array, float | None, float]:
+        prior: Prior,
+    ) -> Prepared:
         """White and virtual coils, and their maps.
+
+        Where the centre of k-space is too small for ESPIRiT, a denoiser finds the
+        maps together with an image.
 
         Args:
             y (array): k-space (coils, ...).
@@ -73,10 +98,10 @@ class Preparation:
             calibration (array or None): k-space to estimate them from.
             device (Device): where to estimate them.
             options (dict): with "coord" and "weights".
+            prior (Prior): which may find maps.
 
         Returns:
-            tuple: k-space, maps, noise level if it is known, and the seconds that
-            the maps took.
+            Prepared: what is computed with.
         """
         coord, weights = options["coord"], options["weights"]
         if weights is not None and weights.ndim == y.ndim and len(y) > 1:
@@ -94,16 +119,21 @@ class Preparation:
                 v if v is None else mix(mixture.forth, v) for v in (y, mps, calibration)
             )
         start = time.monotonic()
-        seconds = 0.0
+        seconds, joint = 0.0, False
         if mps is None:
             source = y if calibration is None else calibration
-            mps = estimate_maps(
-                source, coord, self.calib_width, device, weights, self.shape
-            )
+            joint = source is y and coord is None and _needs_image(y, prior)
+            if joint:
+                app = JointRecon(y, prior, weights, device=device, show_pbar=False)
+                mps = app.run_maps()
+            else:
+                mps = estimate_maps(
+                    source, coord, self.calib_width, device, weights, self.shape
+                )
             mps = mps if mixture is None else mixture.normalise(mps)
             seconds = time.monotonic() - start
         level = mixture.sigma if mixture is not None and self.level else None
-        return y, mps, level, seconds
+        return Prepared(y, mps, level, seconds, joint)
 
     def crop(self, image: np.ndarray) -> np.ndarray:
         """The field of view that is wanted, of images (..., H, W)."""
@@ -111,6 +141,12 @@ class Preparation:
             return image
         shape = tuple(map(min, image.shape[-2:], self.image_shape))
         return sp.resize(image, image.shape[:-2] + shape)
+
+
+def _needs_image(y: Array, prior: Prior) -> bool:
+    """Whether maps can be found together with an image only."""
+    small = len(y) > 1 and calibration_width(y, ESPIRIT_WIDTH) < ESPIRIT_WIDTH
+    return small and isinstance(prior, DenoiserPrior)
 
 
 def open_prior(prior: str | Prior, precision: str) -> Prior:
@@ -194,13 +230,13 @@ def compute_slice(
     device = open_device(options["device"])
     options = {**options, "device": device}
     try:
-        y, mps, level, seconds = preparation.scan(y, mps, calibration, device, options)
-        if options.get("noise_std") is None and level is not None:
-            options["noise_std"] = level
+        scan = preparation.scan(y, mps, calibration, device, options, prior)
+        if options.get("noise_std") is None and scan.noise_std is not None:
+            options["noise_std"] = scan.noise_std
         checkpoint = None if output is None else checkpoint_file(output, i)
-        result = compute(prior, i, y, mps, checkpoint=checkpoint, **options)
+        result = compute(prior, i, scan.y, scan.mps, checkpoint=checkpoint, **options)
         image = preparation.crop(sp.to_device(result, sp.cpu_device))
-        return Computed(image, seconds)
+        return Computed(image, scan.maps_seconds, scan.joint)
     except Exception as e:
         error = unwrap(e)
         if isinstance(error, ValueError):

@@ -40,11 +40,11 @@ def test_the_noise_scan_of_a_file_tells_no_level(small_volume, smooth_prior):
     for factor in (1, 1e4):
         preparation = Preparation(noise=factor * np.eye(4), level=False)
         options = dict(coord=None, weights=None)
-        y2, mps2, level, _ = preparation.scan(
-            y[0], mps[0], None, sp.cpu_device, options
+        scan = preparation.scan(
+            y[0], mps[0], None, sp.cpu_device, options, smooth_prior
         )
-        assert level is None
-        images.append(PriorRecon(y2, mps2, smooth_prior, show_pbar=False).run())
+        assert scan.noise_std is None
+        images.append(PriorRecon(scan.y, scan.mps, smooth_prior, show_pbar=False).run())
     assert np.linalg.norm(images[0] - images[1]) < 1e-3 * np.linalg.norm(images[0])
 
 
@@ -64,21 +64,21 @@ def test_virtual_coils(small_volume, smooth_prior):
         one(volume.recon(y, smooth_prior, mps, coils=2, weights=np.ones((4, 16, 16))))
 
 
-def test_maps_from_calibration_lines(brain_slice, rng):
+def test_maps_from_calibration_lines(brain_slice, smooth_prior, rng):
     """Of another measurement of the same slice, in the same virtual coils."""
     image, truth = brain_slice
     full = sp.fft(truth * image, axes=(-2, -1))
     y = full * (np.arange(64)[:, None] % 2 == 0)
     calibration = full * (abs(np.arange(64)[:, None] - 32) < 12)
     options = dict(coord=None, weights=None)
-    y2, mps, _, seconds = Preparation(coils=3).scan(
-        y, None, calibration, sp.cpu_device, options
+    scan = Preparation(coils=3).scan(
+        y, None, calibration, sp.cpu_device, options, smooth_prior
     )
-    assert y2.shape == mps.shape == (3, 64, 64) and seconds > 0
-    coils = sp.ifft(y2, axes=(-2, -1)) * 2  # aliased; with the maps' phase per coil
+    assert scan.y.shape == scan.mps.shape == (3, 64, 64) and scan.maps_seconds > 0
+    coils = sp.ifft(scan.y, axes=(-2, -1)) * 2  # aliased; with the maps' phase per coil
     assert np.isfinite(coils).all()
-    with pytest.raises(ValueError, match="give maps"):
-        Preparation().scan(y, None, None, sp.cpu_device, options)
+    with pytest.raises(ValueError, match="give mps"):
+        Preparation().scan(y, None, None, sp.cpu_device, options, smooth_prior)
 
 
 def test_the_image_of_fastmri_has_the_size_of_theirs(
