@@ -25,7 +25,7 @@ from bart_plugin.algorithms import (
 )
 from bart_plugin.cached import cached_graph
 from bart_plugin.exporters import GraphSpec
-from bart_plugin.fitting import density_lamda, fitted
+from bart_plugin.fitting import density_lamda, fit_nlinv, fitted
 from bart_plugin.graph import contract
 from bart_plugin.layout import checked_image, checked_scan
 from bart_plugin.toolbox.program import BartNotFound, find, version_of
@@ -148,7 +148,7 @@ def nlinv(
     max_iter: int = 9,
     prior_iter: int = 3,
     options: str = "",
-    peak: float = 1.0,
+    peak: float | None = None,
     bart: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """``bart nlinv -R TF:``: image and coils together, with a prior (1.0.00).
@@ -158,12 +158,14 @@ def nlinv(
         prior (Prior): network or Gaussian prior.
         lamda (float or None): weight of the prior, by default 1, for a
             density 0.6 (complex) or 0.1 (magnitude), as published.
-        sigma (float or None): noise level at the prior's image scale, by
-            default 0.02; a density has none.
+        sigma (float or None): noise level at the prior's image scale; the default
+            follows from the data (:func:`bart_plugin.fitting.fit_nlinv`). A density
+            has none.
         max_iter (int): Newton steps.
         prior_iter (int): of them, the last that use the prior.
         options (str): further options of ``nlinv``.
-        peak (float): as for :func:`bart_plugin.export`.
+        peak (float or None): as for :func:`bart_plugin.export`; the default is
+            estimated where the level is, else 1.
         bart (str or Path or None): the program.
 
     Returns:
@@ -183,12 +185,16 @@ def nlinv(
     _check_counts(max_iter=max_iter, prior_iter=prior_iter)
     if isinstance(prior, DenoiserPrior):
         lamda = 1.0 if lamda is None else lamda
-        sigma = 0.02 if sigma is None else sigma
+        if sigma is None:
+            sigma, found = fit_nlinv(y, prior)
+            peak = found if peak is None else peak
     elif isinstance(prior, DensityPrior) and lamda is None:
         lamda = PUBLISHED_LAMDA[prior.channels]
     program = capable_program("nlinv -R TF:", bart)
     levels = as_numbers("sigma", sigma)
-    spec = GraphSpec(y.shape[-2:], "nlinv", levels, peak=float(peak))
+    spec = GraphSpec(
+        y.shape[-2:], "nlinv", levels, peak=1.0 if peak is None else float(peak)
+    )
     name = checked_name(cached_graph(prior, spec), "nlinv", spec.image_shape())
     command = (
         f"nlinv -i {max_iter} --reg-iter {prior_iter} {options} "

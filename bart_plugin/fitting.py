@@ -29,16 +29,20 @@ from bart_plugin.algorithms import (
 )
 from sigpy_priors.app.solvers import HQS
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
+from sigpy_priors.scan.joint_maps import coarse_maps
+from sigpy_priors.scan.maps import ESPIRIT_WIDTH, calibration_width, estimate_maps
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.sense import sense_problem
 
-__all__ = ["Fit", "density_lamda", "fit_admm", "fitted"]
+__all__ = ["Fit", "density_lamda", "fit_admm", "fit_nlinv", "fitted"]
 
 # Noiseless data still need a finite weight; as in PriorRecon.
 _FLOOR = 1e-4
 # Above it the image's greatest magnitude is an outlier of the first image.
 _PEAK = 3.0
+# From: tests/benchmarks/bart_levels.py --nlinv, whose low-noise scans lose below it.
+_NLINV_LEAST = 0.02
 
 
 class Fit(NamedTuple):
@@ -79,6 +83,29 @@ def fit_admm(problem: Problem, prior: DenoiserPrior, admm: Admm) -> Fit:
     rho = _rounded(problem.gain**2 / HQS.last**2)
     peak = min(float(xp.abs(x).max()) / scale, _PEAK)
     return Fit(replace(admm, rho=rho, first=first, last=last), _rounded(peak))
+
+
+def fit_nlinv(y: np.ndarray, prior: DenoiserPrior) -> tuple[float, float]:
+    """Noise level and peak of ``nlinv``, which has no maps yet.
+
+    The level is that at which ADMM ends, 3 times the nominal one, but not below what
+    its few Newton steps with the prior can follow.
+
+    Args:
+        y (array): k-space (coils, H, W), zero where not sampled.
+        prior (DenoiserPrior): the prior.
+
+    Returns:
+        tuple of float: level and peak. Where the centre of k-space is too small for
+        ESPIRiT, by maps of its densest part.
+
+    Raises:
+        ValueError: if the data are zero.
+    """
+    small = calibration_width(y, ESPIRIT_WIDTH) < ESPIRIT_WIDTH
+    mps = coarse_maps(y) if small and len(y) > 1 else estimate_maps(y)
+    fit = fit_admm(sense_problem(y, mps), prior, Admm())
+    return max(fit.algorithm.last, _NLINV_LEAST), fit.peak
 
 
 def _rounded(value: float) -> float:

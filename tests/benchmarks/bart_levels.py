@@ -1,6 +1,6 @@
 """The default ``bart pics -R TF:`` on scans of any noise level.
 
-    python tests/benchmarks/bart_levels.py [--size 128] [--prior brain]
+    python tests/benchmarks/bart_levels.py [--size 128] [--prior brain] [--nlinv]
 
 Simulated scans of validation slices, maps by ESPIRiT: PSNR of BART's wavelet with the
 best lambda in hindsight, of the default of ``bart_plugin.pics``, and of ``PriorRecon``.
@@ -24,31 +24,68 @@ With --size 112 and BART 1.0.00:
 2.36 dB over the wavelet on average, 1.18 at least; beside PriorRecon +0.07 on average,
 -0.44 at least. (At 0.003 and 1-D R = 3 errors of the maps are what is left: PriorRecon
 converged has 29.60, and BART's few steps of conjugate gradients keep off them.)
+
+With --nlinv, ``bart nlinv -R TF:`` instead at 0.02 and at multiples of the nominal level,
+whose peak is the image's, size 112:
+
+    | noise | mask         | 0.02  | 1.5   | 3     | 4.5   |
+    |-------|--------------|-------|-------|-------|-------|
+    | 0.003 | Poisson R=4  | 32.88 | 33.06 | 33.66 | 33.08 |
+    | 0.003 | 1-D R=3      | 29.82 | 26.69 | 28.14 | 29.32 |
+    | 0.01  | Poisson R=4  | 30.04 | 29.12 | 30.03 | 29.87 |
+    | 0.03  | Poisson R=4  | 22.32 | 24.05 | 24.75 | 24.57 |
+    | 0.03  | 1-D R=3      | 22.80 | 23.92 | 24.58 | 24.02 |
+
+The default is 3, and 0.02 at least.
 """
 
 import argparse
 
 import numpy as np
-from bart_pics import wavelet
+from bart_pics import scaled, wavelet
 from cases import Case
 from simulate import scan
 
 import bart_plugin
 import sigpy_priors as spp
 from bart_plugin import toolbox
+from bart_plugin.algorithms import Admm
+from bart_plugin.fitting import fit_admm
 from sigpy_priors.scan.maps import estimate_maps
+from sigpy_priors.scan.sense import sense_problem
 from sigpy_priors.show.metrics import object_mask, psnr
 
 NOISE = (0.003, 0.01, 0.03, 0.05)
 MASKS = ("Poisson R=4", "Poisson R=8", "1-D R=3")
 
 
+def nlinv_levels(prior, bart, size):
+    print("| noise | mask | 0.02 | 1.5 | 3 | 4.5 |\n" + "|---" * 6 + "|")
+    for k, noise in enumerate(NOISE):
+        for mask in MASKS:
+            s = scan("brain", 60 + 40 * k, mask, 8, noise, size, seed=k)
+            inside = object_mask(s.image)
+            fit = fit_admm(sense_problem(s.y, estimate_maps(s.y)), prior, Admm())
+            row = []
+            for times in (None, 1.5, 3, 4.5):
+                level = fit.algorithm.last * times / 3 if times else 0.02
+                x, _ = bart_plugin.nlinv(
+                    s.y, prior, sigma=level, peak=fit.peak if times else 1.0, bart=bart
+                )
+                row.append(psnr(scaled(x, s.image, inside), s.image, inside))
+            print(f"| {noise} | {mask} | " + " | ".join(f"{v:.2f}" for v in row) + " |",
+                  flush=True)  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--prior", default="brain")
+    parser.add_argument("--nlinv", action="store_true")
     args = parser.parse_args()
     prior, bart, gaps = spp.load_prior(args.prior), toolbox.find(), []
+    if args.nlinv:
+        return nlinv_levels(prior, bart, args.size)
     print("| noise | mask | wavelet | `-R TF:` | PriorRecon |\n|---|---|---|---|---|")
     for k, noise in enumerate(NOISE):
         for mask in MASKS:
