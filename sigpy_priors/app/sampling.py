@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,20 @@ import numpy as np
 import sigpy as sp
 from tqdm.auto import tqdm
 
+from sigpy_priors.app.chained import ChainRun
+from sigpy_priors.app.sampling_settings import (
+    CHAINS,
+    SIGMA_FLOOR,
+    check_sampling,
+    method_of,
+    noise_levels,
+)
 from sigpy_priors.backend import arrays, memory
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.validate import check_choice, check_count, check_number
 from sigpy_priors.posterior import statistics
 from sigpy_priors.posterior.draws import Draws
 from sigpy_priors.posterior.samplers import METHODS, Denoiser, Noise
-from sigpy_priors.priors.base import DenoiserPrior, check_kind
+from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.digest import prior_digest
 from sigpy_priors.scan.checks import check_finite
 from sigpy_priors.scan.noise import estimate_scale
@@ -27,18 +33,14 @@ from sigpy_priors.scan.sense import sense_problem
 
 __all__ = ["PosteriorSampling"]
 
-# Highest noise level with data, which tell what is coarse, and without.
-_SIGMA_MAX = 20.0
-_SIGMA_MAX_PRIOR = 50.0
-# Lowest level, relative to that of the data. There samples differ from
-# posterior ones by less than a hundredth of their standard deviation.
-_SIGMA_MIN = 0.2
-_SIGMA_MOST = 1e6  # the squares of far larger ones are lost in single precision
-_SIGMA_FLOOR = 1e-4
-
 
 class PosteriorSampling(sp.app.App):
     r"""Samples of :math:`p(x | y) \propto CN(y; A x, \sigma_y^2 I)\, p(x)`.
+
+    A denoiser is sampled by one of
+    :data:`sigpy_priors.posterior.samplers.METHODS`, each sample on its own. A density
+    is sampled by Markov chains on the exact log-posterior, with its ``strength``:
+    "hmc", :mod:`sigpy_priors.posterior.chains`, until they agree.
 
     Where the maps are zero the data say nothing, and nothing is claimed: samples
     are zero there. :meth:`of` takes a
@@ -47,13 +49,14 @@ class PosteriorSampling(sp.app.App):
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
         mps (array): sensitivity maps (coils, H, W), in any units.
-        prior (DenoiserPrior): learned prior.
-        num_samples (int): how many to draw.
+        prior (DenoiserPrior or DensityPrior): learned prior.
+        num_samples (int): how many to draw; of chains, how many independent ones.
         weights (float, array or None): relative precisions of the data.
         coord (array or None): coordinates, in 1 / field of view.
         noise_std (float or None): standard deviation :math:`\sigma_y` of the
             complex noise of ``y``; None estimates it.
-        method (str): one of :data:`sigpy_priors.posterior.samplers.METHODS`.
+        method (str or None): a sampler of denoisers, "hmc" with a density; None is
+            "mmps", or "hmc" for what is a density only.
         steps (int or None): noise levels; None for about 60 network
             evaluations.
         sigma_max (float or None): highest noise level, relative to the scale.
@@ -73,7 +76,8 @@ class PosteriorSampling(sp.app.App):
             coils (:func:`sigpy_priors.scan.sense.sense_problem`).
         three_d (bool): k-space is three-dimensional, (coils, D, H, W).
         show_pbar (bool): toggle progress bar.
-        **options: of the method.
+        **options: of the method; of "hmc" chains, warmup and max_gradients
+            (:class:`sigpy_priors.app.chained.ChainRun`).
 
     Attributes:
         samples (array): shape (num_samples, H, W), after :meth:`run`.
@@ -83,6 +87,7 @@ class PosteriorSampling(sp.app.App):
         evaluations (float): network evaluations for each sample, Jacobian
             products counted as one each.
         operator_calls (float): applications of A^H A for each sample.
+        converged (bool): of chains, whether R-hat is below 1.05 in 95 % of the pixels.
 
     Raises:
         ValueError: if something is not finite, does not fit, or is out of
@@ -97,7 +102,7 @@ class PosteriorSampling(sp.app.App):
         self,
         y: Array,
         mps: Array,
-        prior: DenoiserPrior,
+        prior: Prior,
         num_samples: int = 16,
         weights: Array | float | None = None,
         coord: Array | None = None,
@@ -108,7 +113,7 @@ class PosteriorSampling(sp.app.App):
         three_d: bool = False,
         **kwargs: Any,
     ) -> None:
-        _check(prior, num_samples, kwargs)
+        check_sampling(prior, num_samples, kwargs, PosteriorSampling._assemble)
         problem = sense_problem(
             y, mps, weights, coord, noise_std, noise, device, coil_batch_size,
             three_d=three_d,
@@ -119,7 +124,7 @@ class PosteriorSampling(sp.app.App):
     def of(
         cls,
         problem: Problem,
-        prior: DenoiserPrior,
+        prior: Prior,
         num_samples: int = 16,
         **kwargs: Any,
     ) -> PosteriorSampling:
@@ -134,7 +139,7 @@ class PosteriorSampling(sp.app.App):
         Returns:
             PosteriorSampling: the app.
         """
-        _check(prior, num_samples, kwargs)
+        check_sampling(prior, num_samples, kwargs, PosteriorSampling._assemble)
         app = cls.__new__(cls)
         app._assemble(problem, prior, num_samples, **kwargs)
         return app
@@ -144,7 +149,7 @@ class PosteriorSampling(sp.app.App):
         cls,
         A: sp.linop.Linop,
         y: Array,
-        prior: DenoiserPrior,
+        prior: Prior,
         noise_std: float,
         **kwargs: Any,
     ) -> PosteriorSampling:
@@ -166,9 +171,9 @@ class PosteriorSampling(sp.app.App):
     def _assemble(
         self,
         problem: Problem,
-        prior: DenoiserPrior,
+        prior: Prior,
         num_samples: int,
-        method: str = "mmps",
+        method: str | None = None,
         steps: int | None = None,
         sigma_max: float | None = None,
         sigma_min: float | None = None,
@@ -185,17 +190,41 @@ class PosteriorSampling(sp.app.App):
                 f"{prior!r} is of images with {prior.event_ndim} axes, got an operator "
                 f"from {problem.shape}."
             )
-        self.prior, self.method, self.seed = prior, method, int(seed)
+        self.prior: Any = prior
+        self.method = method_of(method, prior)
+        self.seed, self.converged = int(seed), False
         self.num_samples, self.options = num_samples, options
         self.device = sp.get_device(problem.y)
         self.noise_std = problem.noise_std
         self._in_units_of_prior(problem, scale)
-        self._schedule(steps, sigma_max, sigma_min)
-        self.chunk_size = min(chunk_size or self._fitting(), num_samples)
+        chained = self.method == CHAINS
+        self.sigmas: list[float] = []
+        self.chunk_size = num_samples
+        if not chained:
+            self.sigmas = noise_levels(
+                self.prior, self.method, self.data.noise_std, self.informative, steps,
+                sigma_max, sigma_min,
+            )  # fmt: skip
+            self.chunk_size = min(chunk_size or self._fitting(), num_samples)
         fingerprint = "" if checkpoint is None else self._fingerprint(keep_samples)
         self.draws = Draws(keep_samples, checkpoint, fingerprint)
-        self.draws.load(self.device)
+        self._run_of_chains: Any = None
+        if chained:
+            self._chain_up()
+        else:
+            self.draws.load(self.device)
         super().__init__(None, show_pbar=show_pbar)
+
+    def _chain_up(self) -> None:
+        if not self.informative:
+            raise ValueError(
+                f"y: no data, so that {self.prior!r} alone is to be sampled: it has a "
+                f"method sample of its own."
+            )
+        self._run_of_chains = ChainRun(
+            self.data, self.prior, self.seed, self.draws, **self.options
+        )
+        self._run_of_chains.load(self.device)
 
     def _in_units_of_prior(self, problem: Problem, scale: float | None) -> None:
         """||A|| = 1, images near 1."""
@@ -212,30 +241,12 @@ class PosteriorSampling(sp.app.App):
         self.scale = float(scale)
         # What the data do not see would be invented from the prior alone.
         self._support = problem.support if self.informative else None
-        low = max(self.prior.sigma_range[0], _SIGMA_FLOOR)
+        low = SIGMA_FLOOR
+        if self.method != CHAINS:
+            low = max(self.prior.sigma_range[0], low)
         self.data = problem.in_units_of(self.scale, norm)
         # Noiseless data still need a finite weight.
         self.data.noise_std = max(self.data.noise_std, low)
-
-    def _schedule(self, steps, sigma_max, sigma_min):
-        low, high = self.prior.sigma_range
-        if sigma_max is None:
-            top = _SIGMA_MAX if self.informative else _SIGMA_MAX_PRIOR
-            sigma_max = min(top, high)
-        if sigma_min is None:
-            sigma_min = _SIGMA_MIN * self.data.noise_std
-            sigma_min = max(sigma_min, low, _SIGMA_FLOOR)
-        if not 0 < sigma_min < sigma_max <= high:
-            raise ValueError(
-                f"noise levels must be 0 < sigma_min < sigma_max <= {high:g}, "
-                f"got {sigma_min:g} and {sigma_max:g}."
-            )
-        if steps is None:
-            method = METHODS[self.method]
-            steps = method.steps
-            if not self.informative:
-                steps = method.steps_without_data or steps
-        self.sigmas = np.geomspace(sigma_max, sigma_min, steps).tolist()
 
     def run(self) -> Array:
         """Draw the samples that are missing.
@@ -247,6 +258,8 @@ class PosteriorSampling(sp.app.App):
             array: samples (num_samples, H, W), or their mean with
             ``keep_samples=False``.
         """
+        if self._run_of_chains is not None:
+            return self._run_chains()
         cost = METHODS[self.method].evaluations(len(self.sigmas), **self.options)
         with (
             self.device,
@@ -275,6 +288,13 @@ class PosteriorSampling(sp.app.App):
                 left = self.num_samples - len(self.draws)
                 bar.total = round(bar.n + left * self.evaluations)
             bar.set_postfix_str(f"{len(self.draws)}/{self.num_samples} samples")
+        return self.samples if self.draws.keep else self.mmse
+
+    def _run_chains(self) -> Array:
+        run = self._run_of_chains
+        with self.device, arrays.on_stream_of(self.data.y):
+            run.run(self.num_samples, lambda x: x * self.scale, self.show_pbar)
+        self.converged = run.chains.converged
         return self.samples if self.draws.keep else self.mmse
 
     def _draw(self, numbers):
@@ -355,42 +375,20 @@ class PosteriorSampling(sp.app.App):
         return statistics.hallucination_map(self.samples, image, level, part)
 
     def diagnostics(self, chains: int = 2) -> dict:
-        """Do the samples agree: :func:`statistics.diagnostics`."""
+        """Do the samples agree: :func:`statistics.diagnostics`; of hmc, its chains."""
+        if self._run_of_chains is not None:
+            return self._run_of_chains.diagnostics()
         return statistics.diagnostics(self.samples, chains)
 
     @property
     def evaluations(self) -> float:
         """float: network evaluations for each sample of the last run."""
+        if self._run_of_chains is not None:
+            return self._run_of_chains.chains.target.gradients / self.num_samples
         return self._denoiser.evaluations / max(self._drawn, 1)
 
     @property
     def operator_calls(self) -> float:
         """float: applications of A^H A for each sample of the last run."""
-        return self.data.normals / max(self._drawn, 1)
-
-
-def _check(prior: Any, num_samples: int, kwargs: dict) -> None:
-    """Every argument that is not data, before anything is computed."""
-    check_kind(prior, DenoiserPrior)
-    counts = {"num_samples": num_samples}
-    counts |= {k: kwargs.get(k) for k in ("steps", "chunk_size")}
-    for name, v in counts.items():
-        if v is not None or name == "num_samples":
-            check_count(name, v)
-    for name in ("sigma_max", "sigma_min", "scale"):
-        if kwargs.get(name) is not None:
-            check_number(name, kwargs[name], strict=True)
-    if (kwargs.get("sigma_max") or 0) > _SIGMA_MOST:
-        raise ValueError(
-            f"sigma_max must be at most {_SIGMA_MOST:g} times the image's scale, got "
-            f"{kwargs['sigma_max']:g}."
-        )
-    check_count("seed", kwargs.get("seed", 0), low=0, high=2**63)
-    method = check_choice("method", kwargs.get("method", "mmps"), METHODS)
-    of_app = inspect.signature(PosteriorSampling._assemble).parameters
-    of_method = METHODS[method].options
-    if unknown := sorted(set(kwargs) - set(of_app) - set(of_method)):
-        raise ValueError(
-            f"{method} has no option {', '.join(unknown)}; it has "
-            f"{', '.join(of_method)}."
-        )
+        drawn = self.num_samples if self._run_of_chains is not None else self._drawn
+        return self.data.normals / max(drawn, 1)

@@ -42,7 +42,9 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="samples of each slice [16]",
     )
-    p.add_argument("--method", default="mmps", metavar="NAME", help="sampler [mmps]")
+    p.add_argument(
+        "--method", metavar="NAME", help="sampler [mmps; hmc with a density]"
+    )
     p.add_argument(
         "--steps",
         type=int,

@@ -11,7 +11,7 @@ from sigpy_priors.app.sampling import PosteriorSampling
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.io.slices import Source
-from sigpy_priors.priors.base import DenoiserPrior, Prior
+from sigpy_priors.priors.base import Prior
 from sigpy_priors.volume.run import Job
 
 __all__ = ["recon", "sample"]
@@ -61,7 +61,7 @@ def sample(
     maps: Source | None = None,
     *,
     num_samples: int = 16,
-    method: str = "mmps",
+    method: str | None = None,
     steps: int | None = None,
     seed: int = 0,
     chunk_size: int | None = None,
@@ -75,10 +75,10 @@ def sample(
 
     Args:
         kspace (str, Path or array): (coils, H, W) or (slices, coils, H, W).
-        prior (str, Path or DenoiserPrior): bundled name, file, or the prior itself.
+        prior (str, Path or Prior): bundled name, file, or the prior itself.
         maps (str, Path, array or None): coil maps; None estimates them.
         num_samples (int): as of :class:`sigpy_priors.app.PosteriorSampling`.
-        method (str): as there.
+        method (str or None): as there.
         steps (int or None): as there.
         seed (int): of the first slice of the file; slice i uses ``seed`` + i.
         chunk_size (int or None): as there.
@@ -115,7 +115,7 @@ def _recon(
 
 
 def _sample(
-    prior: DenoiserPrior,
+    prior: Prior,
     i: int,
     y: Array,
     mps: Array,
