@@ -11,6 +11,7 @@ from sigpy_priors import __version__
 from sigpy_priors.backend.errors import describe
 from sigpy_priors.commands import (
     adapt,
+    augment_data,
     demo,
     export,
     import_,
@@ -34,7 +35,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show where an error was raised"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (recon, sample, info, train, adapt, demo):
+    for module in (recon, sample, info, train, adapt, augment_data, demo):
         module.add_parser(commands)
     # Options of these two load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)

@@ -1,7 +1,8 @@
 """What users run: reconstruction and posterior sampling as SigPy apps."""
 
+from sigpy_priors.app.augmented import Augment
 from sigpy_priors.app.joint import JointRecon
 from sigpy_priors.app.recon import PriorRecon
 from sigpy_priors.app.sampling import PosteriorSampling
 
-__all__ = ["JointRecon", "PosteriorSampling", "PriorRecon"]
+__all__ = ["Augment", "JointRecon", "PosteriorSampling", "PriorRecon"]

@@ -152,7 +152,7 @@ class JointRecon(sp.app.App):
             raise ValueError(
                 f"y: the centre of k-space is fully sampled over {width} x {width} "
                 f"only, expected at least {_CENTRE} x {_CENTRE} to tell coil maps from "
-                f"aliasing; measure a few more samples there, or give mps."
+                f"aliasing; measure a few more samples there, or give maps."
             )
         return joint_maps.coarse_maps(y, self.coord, self.weights, shape)
 
@@ -186,7 +186,7 @@ class JointRecon(sp.app.App):
                 f"y: image and maps diverge: after {len(self._sizes)} rounds the image "
                 f"leaves {misfit / first[0]:.1f} times as much of the data as before, "
                 f"and has {size / first[1]:.1f} times the norm. The centre of k-space "
-                f"tells too little of the coils; measure more of it, or give mps."
+                f"tells too little of the coils; measure more of it, or give maps."
             )
 
     def _update_maps(self) -> None:

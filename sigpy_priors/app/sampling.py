@@ -139,7 +139,7 @@ class PosteriorSampling(sp.app.App):
         Returns:
             PosteriorSampling: the app.
         """
-        check_sampling(prior, num_samples, kwargs, PosteriorSampling._assemble)
+        check_sampling(prior, num_samples, kwargs, cls._assemble, problem.linear)
         app = cls.__new__(cls)
         app._assemble(problem, prior, num_samples, **kwargs)
         return app
@@ -191,7 +191,7 @@ class PosteriorSampling(sp.app.App):
                 f"from {problem.shape}."
             )
         self.prior: Any = prior
-        self.method = method_of(method, prior)
+        self.method = method_of(method, prior, problem.linear)
         self.seed, self.converged = int(seed), False
         self.num_samples, self.options = num_samples, options
         self.device = sp.get_device(problem.y)

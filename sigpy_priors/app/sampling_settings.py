@@ -75,7 +75,7 @@ def noise_levels(
 
 
 def check_sampling(
-    prior: Any, num_samples: int, kwargs: dict, assemble: Callable
+    prior: Any, num_samples: int, kwargs: dict, assemble: Callable, linear: bool = True
 ) -> None:
     """Every argument that is not data, before anything is computed.
 
@@ -85,6 +85,7 @@ def check_sampling(
         kwargs (dict): the other arguments.
         assemble (function): of the app, whose parameters they are, beside options of
             the method.
+        linear (bool): whether the data are those of a linear operator.
 
     Raises:
         ValueError: naming the argument that is wrong.
@@ -104,7 +105,7 @@ def check_sampling(
             f"{kwargs['sigma_max']:g}."
         )
     check_count("seed", kwargs.get("seed", 0), low=0, high=2**63)
-    method = method_of(kwargs.get("method"), prior)
+    method = method_of(kwargs.get("method"), prior, linear)
     of_app = set(inspect.signature(assemble).parameters)
     of_method = OPTIONS if method == CHAINS else METHODS[method].options
     if method == CHAINS:
@@ -116,12 +117,13 @@ def check_sampling(
         )
 
 
-def method_of(method: str | None, prior: Prior) -> str:
+def method_of(method: str | None, prior: Prior, linear: bool = True) -> str:
     """The sampler by its name, or the prior's own; it must fit the prior.
 
     Args:
         method (str or None): what was asked for.
         prior (Prior): what it is to sample.
+        linear (bool): whether the data are those of a linear operator.
 
     Returns:
         str: of :data:`sigpy_priors.posterior.samplers.METHODS`, or "hmc".
@@ -131,8 +133,14 @@ def method_of(method: str | None, prior: Prior) -> str:
     """
     denoises = isinstance(prior, DenoiserPrior)
     if method is None:
-        method = "mmps" if denoises else CHAINS
+        method = CHAINS if not denoises else "mmps" if linear else "sgs"
     check_choice("method", method, (*METHODS, CHAINS))
+    fit = [name for name, m in METHODS.items() if m.any_term]
+    if not linear and method not in fit:
+        raise ValueError(
+            f"method {method!r} needs a linear operator, got magnitudes; choose "
+            f"{' or '.join(fit)}, with a DenoiserPrior."
+        )
     if method == CHAINS:
         check_kind(prior, DensityPrior)
     elif not denoises:

@@ -53,6 +53,10 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError(f"train needs --{name} DIR.")
     from sigpy_priors.train.loop import train
 
+    if config.data.augment == "sampled":
+        from sigpy_priors.volume.augmentation import with_sampled_phases
+
+        config = with_sampled_phases(config, args.data, args.out)
     prior = train(config, args.data, args.out, args.device)
     if prior is not None:
         print(f"{prior}: finished; sigpy-priors info {prior}")

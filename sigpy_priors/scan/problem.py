@@ -62,10 +62,13 @@ class Problem:
         shape (tuple of int): of an image.
         normals (float): applications of :math:`A^H A` to one image so far;
             those of A and of its adjoint count half.
+        linear (bool): True; see :mod:`.magnitude` for another likelihood.
 
     Raises:
         ValueError: if the shapes do not fit or the noise level is no number.
     """
+
+    linear = True
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ from sigpy_priors.show import metrics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["animate", "compare", "posterior"]
+__all__ = ["animate", "compare", "phases", "posterior"]
 
 _LONGEST = 600  # seconds that one sample is shown
 _INCHES = 3  # width of one image
@@ -185,6 +185,33 @@ def posterior(
         axis.imshow(np.abs(samples[i]), **_gray(scale))
         axis.set_title(f"sample {i}")
     return _save(figure, path, dpi=110)
+
+
+def phases(images: Array, path: str | Path | None = None) -> Figure:
+    """Draw magnitudes, and their phases below.
+
+    Args:
+        images (array): complex (N, H, W).
+        path (str, Path or None): picture to write.
+
+    Returns:
+        matplotlib.figure.Figure: not shown.
+
+    Raises:
+        ValueError: if they are not complex images.
+    """
+    images = check_image("images", np.asarray(images))
+    if images.ndim != 3 or images.dtype.kind != "c":
+        raise ValueError(
+            f"images: expected complex (N, H, W), got {images.dtype} {images.shape}."
+        )
+    path = path if path is None else check_path("path", path)
+    figure, axes = _figure(2, len(images), images.shape[1:])
+    for x, (above, below) in zip(images, axes.T):
+        above.imshow(np.abs(x), **_gray(estimate_scale(x)))
+        shown = np.where(np.abs(x) > 0.05 * estimate_scale(x), np.angle(x), np.nan)
+        below.imshow(shown, cmap="twilight", vmin=-np.pi, vmax=np.pi)
+    return _save(figure, path, 110)
 
 
 def animate(samples: Array, path: str | Path, seconds: float = 0.25) -> None:

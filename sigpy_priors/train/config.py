@@ -104,6 +104,13 @@ class DataConfig(_Strict):
         "it (sigpy_priors.train.ambient)",
     )
     phase: PhaseConfig = Field(default_factory=lambda: PhaseConfig.model_validate({}))
+    augment: Literal["random", "sampled"] = Field(
+        "random",
+        description="phases of magnitude images: random, as phase says, at every step; "
+        "or drawn once from the complex prior augment_prior (sigpy-priors augment), "
+        "before the training",
+    )
+    augment_prior: str = Field("", description="bundled name or file, for sampled")
     slices: int | None = Field(None, ge=1, description="use only the first so many")
     crop: tuple[Annotated[int, Field(ge=8)], ...] = Field(
         (64,), min_length=1, description="pixels; the run is shared among them evenly"
@@ -118,6 +125,8 @@ class DataConfig(_Strict):
     def _all_or_none(self):
         if len({isinstance(t, str) for t in self.train}) > 1:
             raise ValueError("train: give all of the patterns a weight, or none")
+        if (self.augment == "sampled") != bool(self.augment_prior):
+            raise ValueError("augment: sampled and augment_prior go together")
         if self.aside and self.val:
             raise ValueError("give val, or aside, not both")
         return self

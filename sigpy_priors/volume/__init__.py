@@ -10,6 +10,7 @@ from typing import Any
 _NAMES = {
     "Finished": "run",
     "Job": "run",
+    "augment": "augmentation",
     "connect": "cluster",
     "recon": "tasks",
     "sample": "tasks",

@@ -84,7 +84,7 @@ def test_rounds_that_diverge_are_an_error(prior):
     app = JointRecon(
         y, prior, mps=mps, refine=lambda x, y: next(factors) * mps, show_pbar=False
     )
-    with pytest.raises(ValueError, match="diverge.*measure more of it, or give mps"):
+    with pytest.raises(ValueError, match="diverge.*measure more of it, or give maps"):
         app.run()
 
 

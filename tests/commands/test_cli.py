@@ -265,7 +265,10 @@ def test_killed_run_continues(cli, scan, tiny_prior_file):
         ("recon ksp1.npy -o out.npy --weights bad.npy", "got weights of shape (3,)"),
         ("recon nan.npy -o out.npy", "nan.npy: 1 of 16384 numbers are NaN"),
         ("recon zero.npy -o out.npy", "zero.npy: all zero"),
-        ("recon sparse.npy -o out.npy", "to estimate coil maps; give maps"),
+        (
+            "recon sparse.npy -o out.npy",
+            "from aliasing; measure a few more samples there, or give maps",
+        ),
         ("recon ksp1.npy -o out.npy --device 99", "device 99"),
         ("recon ksp1.npy -o out.npy --precision bfloat16", "no denoising network"),
         ("train missing.yaml --data . --out .", "missing.yaml"),

@@ -113,3 +113,14 @@ def test_predictor_corrector_of_one_noiseless_coil():
     assert many[0] < 2.2
     assert many[1] == pytest.approx(1, abs=0.12)
     assert many[1] < few[1]
+
+
+def test_split_gibbs_with_many_steps(oracle):
+    """Of the default's budget it has neither; of thirty times that it has both."""
+    app = oracle.app(
+        num_samples=32, chunk_size=32, method="sgs", steps=60, prior_steps=30,
+        sigma_max=1.0, sigma_min=0.01,
+    )  # fmt: skip
+    mean, std = oracle.score(app.run())
+    assert mean < 1.4
+    assert std == pytest.approx(1, abs=0.06)

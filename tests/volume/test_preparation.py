@@ -77,7 +77,7 @@ def test_maps_from_calibration_lines(brain_slice, smooth_prior, rng):
     assert scan.y.shape == scan.mps.shape == (3, 64, 64) and scan.maps_seconds > 0
     coils = sp.ifft(scan.y, axes=(-2, -1)) * 2  # aliased; with the maps' phase per coil
     assert np.isfinite(coils).all()
-    with pytest.raises(ValueError, match="give mps"):
+    with pytest.raises(ValueError, match="give maps"):
         Preparation().scan(y, None, None, sp.cpu_device, options, smooth_prior)
 
 

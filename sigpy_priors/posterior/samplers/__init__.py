@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sigpy_priors.posterior.samplers.core import Denoiser, Noise
+from sigpy_priors.posterior.samplers.gibbs import sgs
 from sigpy_priors.posterior.samplers.guidance import dps, pigdm
 from sigpy_priors.posterior.samplers.langevin import ald, pula
 from sigpy_priors.posterior.samplers.moment import mmps
@@ -43,6 +44,8 @@ class Method:
         cost (function): of the number of levels and all options: network evaluations
             for each sample.
         steps_without_data (int or None): noise levels where there are no data.
+        any_term (bool): whether it asks for no more than ``prox`` or ``draw``, so that
+            magnitudes do as well (:class:`sigpy_priors.scan.magnitude.MagnitudeTerm`).
     """
 
     function: Callable
@@ -50,16 +53,23 @@ class Method:
     options: dict[str, Any]
     cost: Callable[[int, dict], int]
     steps_without_data: int | None = None
+    any_term: bool = False
 
     def evaluations(self, levels: int, **options: Any) -> int:
         """Network evaluations for each sample, for the progress bar."""
         return self.cost(levels, self.options | options)
 
 
-def _method(function: Callable, steps: int, cost: Callable, alone: int | None = None):
+def _method(
+    function: Callable,
+    steps: int,
+    cost: Callable,
+    alone: int | None = None,
+    any_term: bool = False,
+):
     named = list(inspect.signature(function).parameters.values())[_COMMON:]
     options = {p.name: p.default for p in named}
-    return Method(function, steps, options, cost, alone)
+    return Method(function, steps, options, cost, alone, any_term)
 
 
 METHODS: dict[str, Method] = {
@@ -69,8 +79,9 @@ METHODS: dict[str, Method] = {
     "pc": _method(predictor_corrector, 30, lambda n, o: 2 * n - 1),
     "dps": _method(dps, 30, lambda n, o: 2 * n - 1),
     "pigdm": _method(pigdm, 30, lambda n, o: 2 * n),
-    "diffpir": _method(diffpir, 60, lambda n, o: n),
+    "diffpir": _method(diffpir, 60, lambda n, o: n, any_term=True),
     "dds": _method(dds, 60, lambda n, o: n),
-    "daps": _method(daps, 12, lambda n, o: n * o["ode_steps"]),
+    "daps": _method(daps, 12, lambda n, o: n * o["ode_steps"], any_term=True),
+    "sgs": _method(sgs, 13, lambda n, o: 1 + (n - 1) * o["prior_steps"], any_term=True),
     "nila": _method(nila, 60, lambda n, o: n),
 }
