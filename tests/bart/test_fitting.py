@@ -117,6 +117,22 @@ def test_the_command_pics_is_barts(files, bart100, small, noisy, monkeypatch):
     assert np.linalg.norm(x - expected) <= 1e-4 * np.linalg.norm(expected)
 
 
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(st.integers(-3, 3), st.integers(-2, 2), st.integers(0, 2), st.integers(0, 3))
+def test_the_image_of_pics_has_the_units_of_the_data(
+    bart100, small, noisy, k, m, dead, turns
+):
+    """Factors on k-space and maps, zero coils, a common phase: real BART."""
+    y, mps = noisy
+    expected = bart_plugin.pics(y, mps, small, bart=bart100)
+    k, m, phase = np.float32(10.0**k), np.float32(10.0**m), np.complex64(1j**turns)
+    zeros = np.zeros((dead, *SHAPE), np.complex64)
+    scaled = (np.concatenate([a, zeros]) for a in (k * phase * y, m * mps))
+    found = bart_plugin.pics(*scaled, small, bart=bart100) * (m / (k * phase))
+    # Levels and coupling are rounded to two digits.
+    assert np.linalg.norm(found - expected) <= 0.02 * np.linalg.norm(expected)
+
+
 @pytest.mark.parametrize(
     "line, message",
     [
