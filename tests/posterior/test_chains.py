@@ -52,7 +52,9 @@ def test_a_mixture_has_its_modes_in_their_proportions():
     mps /= sp.rss(mps, axes=(0,))
     A, noise = Sense(mps), 0.6
     x = prior.sample(1, 1)[0]
-    y = (A(x.astype(np.complex64)) + noise * complex_normal(rng, mps.shape)).astype("c8")
+    y = (A(x.astype(np.complex64)) + noise * complex_normal(rng, mps.shape)).astype(
+        "c8"
+    )
     # Every pixel on its own: A^H A = 1 for maps of unit root sum of squares.
     var = 1 / (1 / 0.04 + 1 / noise**2)
     seen = A.H(y)
