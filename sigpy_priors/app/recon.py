@@ -222,7 +222,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         dual = solver.name == "PrimalDualHybridGradient"
         self.regularizer = Regularizer(
             factors(prior, solver.splits), x.shape, strength, self.scale,
-            problem.gain if dual else 1.0,
+            problem.gain if dual else 1.0, solver.name == "hqs",
         )  # fmt: skip
         if isinstance(solver, solvers.SigpySolver) and solver.name == "ADMM":
             level = solver.coupling * self.scale

@@ -13,7 +13,7 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 
-__all__ = ["frame_bound", "mean_square", "pseudo_inverse"]
+__all__ = ["frame_bound", "mean_square", "pseudo_inverse", "squared_norm"]
 
 # W^H W of one random image in double precision tells: rounding is far below, and
 # operators in single precision that are tight are within it.
@@ -87,3 +87,23 @@ def pseudo_inverse(W: sp.linop.Linop) -> sp.linop.Linop:
         f"W: {W} is no tight frame (W^H W is no multiple of a projection), expected "
         f"one, or an operator with an attribute pinv: give its pseudo-inverse as pinv=."
     )
+
+
+def squared_norm(W: sp.linop.Linop, max_iter: int = 30) -> float:
+    r""":math:`\|W\|^2`, from above: power iteration, and what that may miss.
+
+    Args:
+        W (Linop): any.
+        max_iter (int): steps of the power iteration.
+
+    Returns:
+        float: > 0.
+    """
+    c = frame_bound(W)
+    if c is not None:
+        return c
+    x, size = _probe(W), 0.0
+    for _ in range(max_iter):
+        x = W.N(x / np.linalg.norm(x))
+        size = float(np.linalg.norm(x))
+    return 1.05 * size or 1.0
