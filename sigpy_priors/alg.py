@@ -31,9 +31,13 @@ class HalfQuadraticSplitting(Alg):
     with it, their common limit is the minimiser for any last :math:`\rho`
     (with a constant one this is ADMM). :math:`\gamma` over-relaxes.
 
+    With an operator W, z is a copy of W x, and W x stands for x above; the last line
+    is :math:`\arg\min_x f(x) + \frac{\rho_k}{2} \| W x - z_k + u_k \|^2`.
+
     Args:
-        proxf (function): maps (alpha, z, x) to prox of alpha f at z; x is a
-            start for iterative ones.
+        proxf (function): maps (alpha, z, x) to prox of alpha f at z, or to the
+            minimiser of the last line for ``z`` :math:`= z_k - u_k`; x is a start
+            for iterative ones.
         proxg (function): maps (alpha, x) to prox of alpha g at x.
         x (array): initial image, overwritten.
         rhos (sequence of float or function): coupling of each iteration; or a
@@ -41,11 +45,12 @@ class HalfQuadraticSplitting(Alg):
             (None at first), which gives it, or None to end.
         max_iter (int or None): most iterations; None for the sequence's length.
         relax (float): :math:`\gamma`, in [1, 2).
+        W (function or None): from x to what z is a copy of; None for x itself.
 
     Attributes:
         x (array): solution, the side of the data.
         z (array): its copy, the side of the prior.
-        resid (float): norm of x - z.
+        resid (float): norm of W x - z.
         change (float): norm by which x changed in the last iteration.
         rhos (list of float): couplings so far.
 
@@ -69,6 +74,7 @@ class HalfQuadraticSplitting(Alg):
         rhos: Sequence[float] | Callable[[int, float | None], float | None],
         max_iter: int | None = None,
         relax: float = 1.0,
+        W: Callable | None = None,
     ) -> None:
         if not callable(rhos):
             given = [float(r) for r in rhos]
@@ -86,8 +92,9 @@ class HalfQuadraticSplitting(Alg):
             raise ValueError(f"relax must be in [1, 2), got {relax}.")
         self.proxf, self.proxg, self.relax = proxf, proxg, relax
         self.x = x
-        self.z = x.copy()
-        self.u = x * 0
+        self._lift = W or (lambda x: x)
+        self.z = self._lift(x).copy()
+        self.u = self.z * 0
         self.rhos: list[float] = []
         self.resid = self.change = math.inf
         self._rho: float | None = self._next(0, None)
@@ -101,12 +108,13 @@ class HalfQuadraticSplitting(Alg):
             # u is the multiplier divided by rho.
             self.u *= self.rhos[-1] / rho
         self.rhos.append(rho)
-        self.z = self.proxg(1 / rho, self.x + self.u)
-        self.u += self.relax * (self.x - self.z)
+        lifted = self._lift(self.x)
+        self.z = self.proxg(1 / rho, lifted + self.u)
+        self.u += self.relax * (lifted - self.z)
         x = self.proxf(1 / rho, self.z - self.u, self.x)
         self.change = float(xp.linalg.norm(x - self.x))
         sp.copyto(self.x, x)
-        self.resid = float(xp.linalg.norm(self.x - self.z))
+        self.resid = float(xp.linalg.norm(self._lift(self.x) - self.z))
         self._rho = self._next(len(self.rhos), self.change)
 
     def _done(self) -> bool:

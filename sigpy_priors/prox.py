@@ -17,7 +17,7 @@ from sigpy_priors.backend.validate import (
 )
 from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, check_kind
 
-__all__ = ["DenoiserReg", "LogPriorReg"]
+__all__ = ["DenoiserReg", "LogPriorReg", "LowRankProj"]
 
 
 class _PriorReg(sp.prox.Prox):
@@ -169,3 +169,32 @@ class LogPriorReg(_PriorReg):
             ascent: Any = self.prior.grad_log_prob(x / self.scale)
             x = x - self.step_size * (x - input - weight * ascent)
         return x
+
+
+class LowRankProj(sp.prox.Prox):
+    r"""The nearest matrix of a rank, by a truncated singular value decomposition.
+
+    With :class:`sigpy_priors.linop.Hankel` as its operator it is SAKE's step.
+
+    Args:
+        shape (tuple of int): of the matrix, (rows, columns), more rows than columns.
+        rank (int): singular values that are kept.
+
+    References:
+        Eckart, C., & Young, G. (1936). The approximation of one matrix by another of
+        lower rank. Psychometrika, 1(3).
+    """
+
+    def __init__(self, shape: tuple[int, ...], rank: int) -> None:
+        shape = check_shape("shape", shape)
+        if len(shape) != 2:
+            raise ValueError(f"shape: expected (rows, columns), got {shape}.")
+        self.rank = check_count("rank", rank, high=min(shape))
+        super().__init__(shape)
+
+    def _prox(self, alpha: float, input: Array) -> Array:
+        xp = sp.get_array_module(input)
+        # From the small product: the matrix has many more rows than columns.
+        _, vectors = xp.linalg.eigh(input.conj().T @ input)
+        kept = vectors[:, -self.rank :]
+        return (input @ kept) @ kept.conj().T

@@ -18,8 +18,8 @@ FILES = sorted(f for p in PACKAGES for f in (ROOT / p).rglob("*.py"))
 # where that is one room.
 FLOORS = [
     ("backend",),
-    ("io", "models"),
-    ("priors", "linop", "alg"),
+    ("io", "models", "linop"),
+    ("priors", "alg"),
     ("scan",),
     ("posterior",),
     ("show",),

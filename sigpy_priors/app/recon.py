@@ -11,10 +11,10 @@ import sigpy as sp
 
 from sigpy_priors.alg import LBFGS, HalfQuadraticSplitting
 from sigpy_priors.app import solvers
+from sigpy_priors.app.regularizers import Regularizer, factors
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.validate import check_count, check_number, check_result
-from sigpy_priors.priors.base import DenoiserPrior, DensityPrior, Prior, check_kind
-from sigpy_priors.prox import DenoiserReg, LogPriorReg
+from sigpy_priors.priors.base import DenoiserPrior, Prior, check_kind
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.sense import sense_problem
@@ -55,8 +55,10 @@ class PriorRecon(sp.app.LinearLeastSquares):
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
         mps (array): sensitivity maps (coils, H, W), in any units.
-        prior (DenoiserPrior or DensityPrior): learned prior.
-        lamda (float or None): strength of the prior relative to the
+        prior (DenoiserPrior, DensityPrior or list): learned prior; or a list of
+            priors, proximal operators of SigPy and pairs (prox, linop), whose sum
+            regularises (:mod:`sigpy_priors.app.regularizers`).
+        lamda (float or None): strength of the priors relative to the
             statistically right one; None is 1.
         weights (float or array): relative precisions of the data, such as a
             density compensation.
@@ -113,7 +115,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         self,
         y: Array,
         mps: Array,
-        prior: Prior,
+        prior: Prior | list,
         lamda: float | None = None,
         weights: Array | float | None = None,
         coord: Array | None = None,
@@ -140,7 +142,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
     def of(
         cls,
         problem: Problem,
-        prior: Prior,
+        prior: Prior | list,
         lamda: float | None = None,
         solver: str | solvers.Solver | None = None,
         max_iter: int | None = None,
@@ -151,7 +153,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
         Args:
             problem (Problem): operator, data and noise.
-            prior (Prior): learned prior.
+            prior (Prior or list): as of the class.
             lamda (float or None): strength of the prior, 1 by default.
             solver (str, Solver or None): as of the class.
             max_iter (int or None): iterations.
@@ -192,18 +194,13 @@ class PriorRecon(sp.app.LinearLeastSquares):
     def _assemble(
         self,
         problem: Problem,
-        prior: Prior,
+        prior: Prior | list,
         lamda: float,
         solver: solvers.Solver,
         max_iter: int | None,
         show_pbar: bool,
         kwargs: dict,
     ) -> None:
-        if len(problem.shape) < prior.event_ndim:
-            raise ValueError(
-                f"{prior!r} is of images with {prior.event_ndim} axes, got an operator "
-                f"from {problem.shape}."
-            )
         xp = sp.get_array_module(problem.y)
         if not xp.any(problem.y):
             raise ValueError("y: all values are zero, nothing to reconstruct.")
@@ -214,20 +211,28 @@ class PriorRecon(sp.app.LinearLeastSquares):
         x = problem.first_image()
         self.scale = estimate_scale(x)
         unit = problem.gain * self.scale  # of the data, for an image of 1
-        sigma = max(self.noise_std / unit, _SIGMA_FLOOR)
-        denoises = isinstance(prior, DenoiserPrior)
-        if denoises:
-            sigma = max(sigma, prior.sigma_range[0])
-        lamda *= prior.strength * (sigma * unit) ** 2 / 2
+
+        def strength(prior: Any) -> float:
+            sigma = max(self.noise_std / unit, _SIGMA_FLOOR)
+            if isinstance(prior, DenoiserPrior):
+                sigma = max(sigma, prior.sigma_range[0])
+            return lamda * prior.strength * (sigma * unit) ** 2 / 2
+
+        self._strength, self._limit = strength, max_iter
+        dual = solver.name == "PrimalDualHybridGradient"
+        self.regularizer = Regularizer(
+            factors(prior, solver.splits), x.shape, strength, self.scale,
+            problem.gain if dual else 1.0, solver.name == "hqs",
+        )  # fmt: skip
         if isinstance(solver, solvers.SigpySolver) and solver.name == "ADMM":
-            kwargs.setdefault("rho", 2 * lamda / (solver.coupling * self.scale) ** 2)
-        prox: Any = DenoiserReg if denoises else LogPriorReg
-        self._limit = max_iter
+            level = solver.coupling * self.scale
+            kwargs.setdefault("rho", 2 * self.regularizer.lamda / level**2)
         super().__init__(
             problem.A,
             problem.y,
             x=x,
-            proxg=prox(x.shape, prior, lamda, scale=self.scale),
+            proxg=self.regularizer.proxg,
+            G=self.regularizer.G,
             g=self._prior_value,
             solver=solver.name,
             max_iter=max_iter or solver.max_iter,
@@ -237,18 +242,16 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
     def _prior_value(self, x: Array) -> float:
         r""":math:`-\lambda \log p(x / s)`; SigPy asks once for every objective."""
-        value = 0.0
         if self.solver == "LBFGS":  # which has been there, so the network need not
             value = self.alg.objective - self.problem.value(x)
-        elif isinstance(self.prior, DensityPrior):
-            log_prob: Any = self.prior.log_prob(x / self.scale)
-            value = -self.proxg.lamda * float(log_prob.sum())
+        else:
+            value = self.regularizer.value(self.x, self._strength)
         self.prior_values.append(value)
         return value
 
     def _objective_and_grad(self, x: Array) -> tuple[float, Array]:
         value, ascent = self.prior.log_prob_and_grad(x / self.scale)
-        lamda = self.proxg.lamda
+        lamda = self.regularizer.lamda
         grad = self.problem.gradient(x) - lamda / self.scale * ascent
         return self.problem.value(x) - lamda * float(value.sum()), grad
 
@@ -298,6 +301,9 @@ class PriorRecon(sp.app.LinearLeastSquares):
         if None not in [getattr(self, n) for n in names]:
             return
         largest = self.problem.largest(self.max_power_iter)
+        if self.G is not None:  # at most the sum
+            G = Problem(self.G, self.G(self.x), 0.0)
+            largest += G.largest(self.max_power_iter)
         if self.solver == "GradientMethod":
             self.alpha = bounded(1)
         elif self.tau is None:
@@ -309,8 +315,9 @@ class PriorRecon(sp.app.LinearLeastSquares):
     def _get_hqs(self, hqs: solvers.HQS) -> None:
         gain, pixels = self.problem.gain, math.sqrt(self.x.size)
         # The level at which the coupling is that of the data, rho = gain^2.
-        self._nominal = math.sqrt(2 * self.proxg.lamda) / (gain * self.scale)
-        levels = hqs.levels(self._nominal, self.prior.sigma_range[1], self._limit)
+        lamda, G = self.regularizer.lamda, self.G
+        self._nominal = math.sqrt(2 * lamda) / (gain * self.scale)
+        levels = hqs.levels(self._nominal, self.regularizer.highest, self._limit)
 
         def coupling(sigma: float) -> float:
             return (self._nominal * gain / sigma) ** 2
@@ -324,13 +331,13 @@ class PriorRecon(sp.app.LinearLeastSquares):
         def proxf(alpha: float, z: Array, x: Array) -> Array:
             # What is left of an error e in the weakest direction is rho e.
             sigma = self._nominal * gain * math.sqrt(alpha)
-            b = self.problem.AHy + z / alpha
+            b = self.problem.AHy + (z if G is None else G.H(z)) / alpha
             size = float(sp.get_array_module(b).linalg.norm(b)) or 1.0
             tol = hqs.cg_tol * sigma * self.scale * pixels / (alpha * size)
-            return self.problem.solve(1 / alpha, b, x, hqs.cg_iter, tol)
+            return self.problem.solve(1 / alpha, b, x, hqs.cg_iter, tol, G)
 
         self.alg = HalfQuadraticSplitting(
-            proxf, self.proxg, self.x, rhos, self.max_iter, hqs.relax
+            proxf, self.proxg, self.x, rhos, self.max_iter, hqs.relax, G
         )
 
     def _summarize(self) -> None:
@@ -344,7 +351,10 @@ def _checked(
     prior: Any, lamda: Any, solver: Any, max_iter: Any, kwargs: dict
 ) -> tuple[float, solvers.Solver, int | None]:
     """Every argument that is not data, before anything is computed."""
-    check_kind(prior)
+    if isinstance(prior, list):
+        factors(prior)
+    else:
+        check_kind(prior)
     lamda = 1.0 if lamda is None else check_number("lamda", lamda, strict=True)
     if not _LAMDA_RANGE[0] <= lamda <= _LAMDA_RANGE[1]:
         warnings.warn(

@@ -27,11 +27,13 @@ class Solver:
     Attributes:
         name (str): SigPy's, or "hqs" or "LBFGS".
         needs (type): the kind of prior.
+        splits (bool): whether it takes several, each split from the image.
         max_iter (int): most iterations, that is evaluations of the prior.
     """
 
     name: ClassVar[str]
     needs: ClassVar[type]
+    splits: ClassVar[bool] = False
     max_iter: int = 32
 
     def __post_init__(self) -> None:
@@ -44,9 +46,16 @@ class Solver:
                 kind = "a whole number" if whole else "a number"
                 raise ValueError(f"{f.name} must be {kind} > 0 and finite, got {v}.")
 
-    def check(self, prior: Prior) -> None:
-        """Raise a ValueError unless it can use this prior."""
-        if not isinstance(prior, self.needs):
+    def check(self, prior: Prior | list) -> None:
+        """Raise a ValueError unless it can use this prior, or list of them."""
+        if isinstance(prior, list):
+            if not self.splits:
+                fit = [n for n, s in SOLVERS.items() if s.splits]
+                raise ValueError(
+                    f"solver {self.name!r} takes one prior, got a list of "
+                    f"{len(prior)}; choose {' or '.join(fit)}."
+                )
+        elif not isinstance(prior, self.needs):
             fit = [n for n, s in SOLVERS.items() if isinstance(prior, s.needs)]
             raise ValueError(
                 f"solver {self.name!r} needs a {self.needs.__name__}, got {prior!r}; "
@@ -89,6 +98,7 @@ class HQS(Solver):
 
     name: ClassVar[str] = "hqs"
     needs: ClassVar[type] = DenoiserPrior
+    splits: ClassVar[bool] = True
     first: float = 0.15
     span: float = 3.0
     last: float = 3.0
@@ -185,12 +195,14 @@ class _GradientMethod(SigpySolver):
 @dataclass(frozen=True)
 class _Admm(SigpySolver):
     name: ClassVar[str] = "ADMM"
+    splits: ClassVar[bool] = True
     max_iter: int = 30
 
 
 @dataclass(frozen=True)
 class _Pdhg(SigpySolver):
     name: ClassVar[str] = "PrimalDualHybridGradient"
+    splits: ClassVar[bool] = True
     max_iter: int = 100
 
 
@@ -199,12 +211,12 @@ SOLVERS: dict[str, type[Solver]] = {
 }
 
 
-def get_solver(solver: Solver | str | None, prior: Prior) -> Solver:
+def get_solver(solver: Solver | str | None, prior: Prior | list) -> Solver:
     """A solver by name, itself, or the prior's own.
 
     Args:
         solver (Solver, str or None): what was asked for.
-        prior (Prior): which it must be able to use.
+        prior (Prior or list): which it must be able to use.
 
     Returns:
         Solver: the solver.
@@ -212,7 +224,8 @@ def get_solver(solver: Solver | str | None, prior: Prior) -> Solver:
     Raises:
         ValueError: if the name is unknown, or the solver needs another prior.
     """
-    solver = prior.default_solver if solver is None else solver
+    if solver is None:
+        solver = HQS.name if isinstance(prior, list) else prior.default_solver
     if not isinstance(solver, Solver):
         if solver not in SOLVERS:
             raise ValueError(

@@ -30,6 +30,7 @@ __all__ = [
     "is_torch",
     "to_torch",
     "from_torch",
+    "to_sigpy",
     "on_stream_of",
     "to_channels",
     "from_channels",
@@ -105,6 +106,23 @@ def from_torch(tensor: torch.Tensor, like: Array) -> Array:
     device = sp.get_device(like)
     with device:
         return device.xp.from_dlpack(tensor.detach())
+
+
+def to_sigpy(tensor: torch.Tensor) -> Array:
+    """A tensor as what SigPy's operators take: numpy on the CPU, else cupy.
+
+    Args:
+        tensor (torch.Tensor): on any device.
+
+    Returns:
+        array: same memory, without a gradient.
+    """
+    tensor = tensor.detach().resolve_conj()
+    if tensor.device.type == "cpu":
+        return tensor.numpy()
+    device = sp.Device(tensor.get_device())
+    with device:
+        return device.xp.from_dlpack(tensor)
 
 
 @contextlib.contextmanager

@@ -76,9 +76,12 @@ class Prior(abc.ABC):  # noqa: B024  its kinds have the abstract methods
                 f"{self!r}: expected an image, a numpy, cupy or torch array (..., H, W), "
                 f"got {type(x).__name__}."
             )
-        if x.ndim < 2 or 0 in x.shape[-2:]:
+        n = self.event_ndim
+        if x.ndim < n or 0 in x.shape[-n:]:
+            axes = "H, W" if n <= 2 else f"{n - 2} more axes, H, W"
             raise ValueError(
-                f"{self!r}: expected an image (..., H, W), got shape {tuple(x.shape)}."
+                f"{self!r}: expected an image (..., {axes}), got shape "
+                f"{tuple(x.shape)}."
             )
         # numpy's letters; torch has names only. '>c8' is of another byte order.
         if getattr(x.dtype, "kind", "") != "c" and "complex" not in str(x.dtype):
@@ -142,7 +145,7 @@ class DenoiserPrior(Prior):
         """Denoise a tensor of any batch axes at checked noise levels."""
         import torch
 
-        batch = z.shape[:-2]
+        batch, event = z.shape[: -self.event_ndim], z.shape[-self.event_ndim :]
         # A number stays on the CPU: checking it must not wait for a GPU.
         try:
             s = torch.as_tensor(sigma, dtype=z.real.dtype)
@@ -164,7 +167,7 @@ class DenoiserPrior(Prior):
                 f"batch axes {tuple(batch)} of x."
             ) from None
         with torch.set_grad_enabled(z.requires_grad):
-            flat = z.reshape((-1,) + z.shape[-2:])
+            flat = z.reshape((-1,) + event)
             if not len(flat):  # which few networks take
                 return z
             out = self._denoise_held(flat, s.to(z.device))
@@ -197,10 +200,13 @@ class DensityPrior(Prior):
     Attributes:
         channels (int): real numbers of a pixel that it is a density of: 2, or
             1 for the magnitude.
+        normalised (bool): whether it integrates to one, so that its value can be
+            compared with that of another density.
     """
 
     default_solver = "LBFGS"
     channels = 2
+    normalised = True
 
     @abc.abstractmethod
     def log_prob(self, x: Array) -> Array:
@@ -221,7 +227,15 @@ class DensityPrior(Prior):
 
         Returns:
             array: shape (...).
+
+        Raises:
+            TypeError: if the density is known up to a factor only.
         """
+        if not self.normalised:
+            raise TypeError(
+                f"{self!r} is known up to a factor only, expected a density that "
+                f"integrates to one; compare its log_prob between images."
+            )
         nats = self.log_prob(x)
         return -nats / (math.log(2) * x.shape[-1] * x.shape[-2] * self.channels)
 

@@ -65,6 +65,8 @@ class _Modes:
         """Images (N, H, W) to coefficients (N, H W)."""
         import torch
 
+        if not len(x):  # which no FFT takes
+            return x.flatten(1)
         if self.vectors is not None:
             return x.flatten(1) @ self.vectors.to(x).conj()
         k = torch.fft.fft2(torch.fft.ifftshift(x, dim=(-2, -1)), norm="ortho")
@@ -74,6 +76,8 @@ class _Modes:
         """Coefficients (N, H W) to images (N, H, W)."""
         import torch
 
+        if not len(c):
+            return c.reshape((0, *self.shape))
         if self.vectors is not None:
             return (c @ self.vectors.to(c).mT).reshape((-1,) + self.shape)
         k = torch.fft.ifftshift(c.reshape((-1,) + self.shape), dim=(-2, -1))

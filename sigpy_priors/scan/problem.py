@@ -16,6 +16,7 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.validate import check_number
+from sigpy_priors.linop.frame import mean_square, pseudo_inverse
 from sigpy_priors.scan.solve import conjugate_gradient
 
 __all__ = ["Problem", "check_noise_std"]
@@ -141,8 +142,9 @@ class Problem:
         x: Array | None = None,
         max_iter: int = 50,
         tol: Any = 1e-5,
+        G: sp.linop.Linop | None = None,
     ) -> Array:
-        r"""Solve :math:`(A^H A + \rho) x = b` by conjugate gradients.
+        r"""Solve :math:`(A^H A + \rho\, G^H G) x = b` by conjugate gradients.
 
         Args:
             rho (float): > 0.
@@ -150,16 +152,20 @@ class Problem:
             x (array or None): start, zero by default.
             max_iter (int): most steps.
             tol (float or array): residual, relative to ``b``.
+            G (Linop or None): from images; None is the identity.
 
         Returns:
             array: like ``b``.
         """
+
+        def apply(v: Array) -> Array:
+            v2 = v if G is None else self._map(G.N, v, len(self.shape), 0)
+            return self.normal(v) + rho * v2
+
         single = b.ndim == len(self.shape)
         if single:
             b, x = b[None], None if x is None else x[None]
-        out = conjugate_gradient(
-            lambda v: self.normal(v) + rho * v, b, x, max_iter, tol
-        )
+        out = conjugate_gradient(apply, b, x, max_iter, tol)
         return out[0] if single else out
 
     def prox(
@@ -298,3 +304,66 @@ class Problem:
             AHy=self.AHy / (gain**2 * scale),
         )
         return made
+
+    def lift(self, W: sp.linop.Linop, pinv: sp.linop.Linop | None = None) -> Problem:
+        r"""The same problem with z = W x as the unknown, for a prior of z.
+
+        .. math::
+            y = A W^+ z + n, \quad 0 = \mu (1 - W W^+) z + n'
+
+        The second line is there where W has more rows than columns: it keeps z in
+        the range of W, up to the noise of the data, :math:`\mu` being what
+        :math:`A W^+` multiplies a typical z by. The result is
+        :math:`x = W^+ z`, which what is left outside of the range does not touch.
+        So every sampler samples with a prior that knows z beyond this range as if
+        given that z is in it; exactly so for a Gaussian whose covariance commutes
+        with :math:`W W^+`, for any :math:`\mu > 0`.
+
+        The scale at which the prior of z is to be called is that of x: give
+        :class:`sigpy_priors.app.sampling.PosteriorSampling` ``scale=``
+        :func:`~sigpy_priors.scan.noise.estimate_scale` of :meth:`first_image`.
+
+        Args:
+            W (Linop): from images to z.
+            pinv (Linop or None): its pseudo-inverse; None finds it
+                (:func:`sigpy_priors.linop.frame.pseudo_inverse`).
+
+        Returns:
+            Problem: of z, ``W.oshape``.
+
+        Raises:
+            ValueError: if W does not fit, or loses what the data see.
+        """
+        return _lifted(self, W, pseudo_inverse(W) if pinv is None else pinv)
+
+
+def _lifted(problem: Problem, W: sp.linop.Linop, inverse: sp.linop.Linop) -> Problem:
+    if tuple(W.ishape) != problem.shape:
+        raise ValueError(
+            f"W: expected an operator from images {problem.shape}, got one from "
+            f"{tuple(W.ishape)}."
+        )
+    xp = sp.get_array_module(problem.y)
+    x = xp.asarray(np.random.default_rng(0).standard_normal(problem.shape))
+    x = x.astype(problem.AHy.dtype)
+    seen = float(xp.linalg.norm(problem.forward(x)))
+    lost = float(xp.linalg.norm(problem.forward(x - inverse(W(x)))))
+    if lost > 1e-3 * seen:
+        raise ValueError(
+            f"W: {W} loses {lost / seen:.2g} of what the data see, expected "
+            f"W^+ W = 1: with several W that keep all together, take a Product."
+        )
+    gain = problem.gain / math.sqrt(mean_square(W))
+    A, y = problem.A * inverse, problem.y
+    normal = inverse.H * problem._normal * inverse
+    if math.prod(W.oshape) > math.prod(W.ishape):
+        if problem.comm is not None:
+            raise ValueError("W: expected as many rows as columns with comm=.")
+        beyond = sp.linop.Identity(W.oshape) - W * inverse  # a projection
+        A = sp.linop.Vstack([A, gain * beyond])
+        y = xp.concatenate([y.ravel(), xp.zeros(math.prod(W.oshape), y.dtype)])
+        normal = normal + gain**2 * beyond
+    everywhere = xp.ones(W.oshape, bool)
+    return Problem(
+        A, y, problem.noise_std, normal, gain or None, everywhere, problem.comm
+    )
