@@ -40,7 +40,6 @@ _NAMES = {
     "GaussianMixturePrior": "priors.gaussian",
     "Lifted": "priors.lifted",
     "Product": "priors.product",
-    "EnergyPrior": "priors.energy",
     "PriorCard": "priors.card",
     "bundled": "priors.file",
     "save_prior": "priors.file",

@@ -221,7 +221,8 @@ class Regularizer:
         total = 0.0
         for f in self.parts:
             if isinstance(f.what, DensityPrior):
-                z = (x if f.W is None else f.W(x)) / self.scale
+                z: Any = x if f.W is None else f.W(x)
+                z = z / self.scale
                 log_prob: Any = f.what.log_prob(z)
                 total -= f.weight * strength(f.what) * float(log_prob.sum())
         return total

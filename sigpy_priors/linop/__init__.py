@@ -4,6 +4,7 @@ from sigpy_priors.linop.blocks import Hankel, Patches
 from sigpy_priors.linop.channels import Coils, Copies
 from sigpy_priors.linop.kspace_weights import Band, KspaceRamp, KspaceWeights
 from sigpy_priors.linop.multicoil import HalvingSense, SenseNormal
+from sigpy_priors.linop.sms import Sms
 from sigpy_priors.linop.undecimated import UndecimatedWavelet
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "KspaceWeights",
     "Patches",
     "SenseNormal",
+    "Sms",
     "UndecimatedWavelet",
 ]

@@ -42,7 +42,9 @@ class KspaceWeights(sp.linop.Linop):
     def pinv(self) -> KspaceWeights:
         """KspaceWeights: the pseudo-inverse."""
         w = self.weights
-        return KspaceWeights(self.ishape, np.where(w == 0, 0, 1 / np.where(w, w, 1)))
+        return KspaceWeights(
+            tuple(self.ishape), np.where(w == 0, 0, 1 / np.where(w, w, 1))
+        )
 
     def _apply(self, input):
         xp = sp.get_array_module(input)
@@ -54,7 +56,7 @@ class KspaceWeights(sp.linop.Linop):
         return self
 
     def _normal_linop(self):
-        return KspaceWeights(self.ishape, self.weights**2)
+        return KspaceWeights(tuple(self.ishape), self.weights**2)
 
 
 def _frequencies(shape: tuple[int, ...]) -> tuple[Array, Array]:

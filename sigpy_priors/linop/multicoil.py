@@ -11,10 +11,10 @@ from sigpy.mri.linop import Sense
 from sigpy_priors.backend import memory
 from sigpy_priors.backend.arrays import Array
 
-__all__ = ["HalvingSense", "SenseNormal"]
+__all__ = ["HalvingSense", "SenseNormal", "fft_module", "varies"]
 
 
-def _fft_module(xp: Any) -> Any:
+def fft_module(xp: Any) -> Any:
     """SciPy's FFT for numpy (it may overwrite its input), else the array's."""
     if xp.__name__ == "numpy":
         import scipy.fft
@@ -23,7 +23,7 @@ def _fft_module(xp: Any) -> Any:
     return xp.fft
 
 
-def _varies(xp, weights, axis):
+def varies(xp: Any, weights: Array, axis: int) -> bool:
     """Whether weights change along an axis of more than one element."""
     if weights.shape[axis] == 1:
         return False
@@ -147,7 +147,7 @@ class SenseNormal(sp.linop.Linop):
         full = real.reshape((1,) * (mps.ndim - real.ndim) + real.shape)
         # Along an axis in which they do not change, a readout, the transforms there
         # and back are nothing.
-        self.axes = tuple(a for a in axes if _varies(xp, full, a))
+        self.axes = tuple(a for a in axes if varies(xp, full, a))
         full = full[tuple(
             slice(None) if k - mps.ndim in self.axes or k == 0 else slice(1)
             for k in range(mps.ndim)
@@ -181,7 +181,7 @@ class SenseNormal(sp.linop.Linop):
 
     def _apply_coils(self, mps, conj, weights, x):
         xp = sp.get_array_module(x)
-        fft = _fft_module(xp)
+        fft = fft_module(xp)
         inplace = {"overwrite_x": True} if fft is not xp.fft else {}
         # One buffer for all calls: fresh memory costs more than the product.
         if self._buffer is None or self._buffer.shape != mps.shape:

@@ -105,7 +105,7 @@ def _responses(wave_name: str, n: int, level: int) -> tuple[list[Array], list[Ar
     """Of the low and the high filter of each level, on n frequencies."""
     import pywt
 
-    wave = pywt.Wavelet(wave_name)
+    wave = pywt.Wavelet(wave_name)  # pyright: ignore[reportAttributeAccessIssue]
     if not wave.orthogonal:
         raise ValueError(
             f"wave_name: {wave_name!r} is not orthonormal, expected one such as haar "

@@ -75,7 +75,8 @@ class Lifted(Prior):
         if cls is Lifted:
             check_kind(prior)
             kinds = [isinstance(prior, k) for k in (DenoiserPrior, DensityPrior)]
-            cls = _Both if all(kinds) else _Denoiser if kinds[0] else _Density
+            kind = _Both if all(kinds) else _Denoiser if kinds[0] else _Density
+            return object.__new__(kind)
         return super().__new__(cls)
 
     def __init__(
@@ -96,7 +97,8 @@ class Lifted(Prior):
                 f"pinv: expected an operator from {tuple(W.oshape)} to "
                 f"{tuple(W.ishape)}, got {pinv}."
             )
-        self.prior, self.W, self._pinv = prior, W, pinv
+        self.prior: Any = prior
+        self.W, self._pinv = W, pinv
         self.shape = tuple(W.ishape)
         self.event_ndim = len(self.shape)
         self.card, self.strength = prior.card, prior.strength

@@ -66,13 +66,14 @@ class Product(Prior):
                     f"priors: expected one or more denoisers, or densities, got "
                     f"{list(priors)}; PriorRecon takes a list of both kinds."
                 )
-            cls = _Both if all(kinds) else _Denoiser if kinds[0] else _Density
+            kind = _Both if all(kinds) else _Denoiser if kinds[0] else _Density
+            return object.__new__(kind)
         return super().__new__(cls)
 
     def __init__(
         self, priors: Sequence[Prior], weights: Sequence[float] | None = None
     ) -> None:
-        self.priors = tuple(priors)
+        self.priors: tuple[Any, ...] = tuple(priors)
         weights = [1.0] * len(self.priors) if weights is None else weights
         if len(weights) != len(self.priors):
             raise ValueError(

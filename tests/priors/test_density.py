@@ -309,7 +309,7 @@ def test_solvers_say_what_they_need(density, gaussian, scan):
             spp.app.PriorRecon(y, mps, density, solver=solver, show_pbar=False)
     with pytest.raises(ValueError, match="'hqs' needs a DenoiserPrior"):
         spp.app.PriorRecon(y, mps, density, solver="hqs", show_pbar=False)
-    with pytest.raises(ValueError, match="expected a DenoiserPrior"):
-        spp.app.PosteriorSampling(y, mps, density, show_pbar=False)
+    with pytest.raises(ValueError, match="'mmps' samples a DenoiserPrior"):
+        spp.app.PosteriorSampling(y, mps, density, method="mmps", show_pbar=False)
     with pytest.raises(ValueError, match="expected a DenoiserPrior or DensityPrior"):
         spp.app.PriorRecon(y, mps, "brain", show_pbar=False)
