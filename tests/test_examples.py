@@ -51,6 +51,14 @@ def test_no_maps(tmp_path, capsys):
     assert float(out.split()[-1]) > 0.999
 
 
+def test_multiband(tmp_path, capsys):
+    picture = tmp_path / "sms.png"
+    out = run("6_multiband.py", ["--out", str(picture)], capsys)
+    assert picture.stat().st_size > 10_000
+    sense, prior = (float(w) for w in out.replace(",", " ").split() if "0." in w)
+    assert prior < sense / 2
+
+
 @needs_jobqueue
 def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)
