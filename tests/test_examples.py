@@ -59,6 +59,24 @@ def test_multiband(tmp_path, capsys):
     assert prior < sense / 2
 
 
+def test_phases(tmp_path, capsys):
+    picture = tmp_path / "phases.png"
+    out = run("10_phases.py", ["--size", "64", "--out", str(picture)], capsys)
+    assert picture.stat().st_size > 10_000
+    own, drawn, noise = (
+        float(w) for w in out.replace(",", " ").split() if w.replace(".", "").isdigit()
+    )
+    assert drawn < 2 * own < noise / 4
+
+
+def test_density_samples(tmp_path, capsys):
+    picture = tmp_path / "chains.png"
+    argv = ["--size", "16", "--out", str(picture)]
+    out = run("11_density_samples.py", argv, capsys)
+    assert picture.stat().st_size > 10_000
+    assert ": converged after" in out
+
+
 @needs_jobqueue
 def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)
