@@ -66,12 +66,12 @@ $(BIN)/.installed: $(PINS) | $(BIN)/python
 
 $(BIN)/.installed-check: $(PINS) | $(BIN)/python
 	@echo "installing what the checks need into .venv, once"
-	$(PIP) -e '.[train,bart,cluster,onnx,test,check]'
+	$(PIP) -e '.[train,cluster,onnx,test,check]'
 	@touch $@ $(BIN)/.installed-test $(BIN)/.installed
 
 $(BIN)/.installed-test: $(PINS) | $(BIN)/python
 	@echo "installing the dependencies of the tests into .venv, once"
-	$(PIP) -e '.[train,bart,cluster,onnx,test]'
+	$(PIP) -e '.[train,cluster,onnx,test]'
 	@touch $@ $(BIN)/.installed
 
 clean:

@@ -1,6 +1,6 @@
 """A volume on a SLURM cluster: each worker is a job, each job one slice at a time.
 
-    pip install 'sigpy-priors[cluster]'
+    pip install -c constraints.txt '.[cluster]'
     python examples/slurm.py --jobs 20 -- recon volume.h5 -o image.npy
     python examples/slurm.py --jobs 4 --gpu -- sample volume.h5 -o samples.npy --device 0
 
