@@ -7,6 +7,7 @@ with a picture; about ten seconds on one core::
     python examples/1_drop_in.py [--out drop_in.png]
 """
 
+# sphinx_gallery_thumbnail_path = "../examples/demo.jpg"
 import argparse
 
 import sigpy.mri as mr

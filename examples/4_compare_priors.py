@@ -10,6 +10,7 @@ priors run with their defaults. ``--bart`` adds BART's pics and nlinv::
         [--size 256] [--kspace FULL.npy] [--bart] [--out compare.png]
 """
 
+# sphinx_gallery_thumbnail_path = "../examples/compare.jpg"
 import argparse
 import sys
 from itertools import chain

@@ -6,6 +6,7 @@ Image and maps together, from a centre of 6 x 6; about half a minute on one core
     python examples/5_no_maps.py [--out joint.jpg]
 """
 
+# sphinx_gallery_thumbnail_path = "../examples/joint.jpg"
 import argparse
 
 import numpy as np
