@@ -26,11 +26,10 @@ check: $(BIN)/.installed-check
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest -q tests/test_house.py
 
-# What Sphinx writes beside the sources would outlive what it is made of. Python's
-# warnings are of what extensions have to change for the next Sphinx.
+# What Sphinx writes beside the sources would outlive what it is made of.
 docs: $(BIN)/.installed-docs
 	rm -rf build/docs docs/api/generated docs/gallery
-	PYTHONWARNINGS=ignore $(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 	@echo "build/docs/index.html"
 
 # The tests run real BARTs, and TensorFlow, JAX and diffusers, made once in a cache

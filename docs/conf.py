@@ -1,12 +1,20 @@
 """Sphinx: ``make docs`` builds the site into build/docs, and warnings are errors."""
 
+import contextlib
 import sys
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the tree that the pages are of, not what is installed
 
 import sigpy_priors  # noqa: E402
+
+# Its import switches all warnings of Python on: here, of what Sphinx's extensions have to
+# change for the next Sphinx.
+with contextlib.suppress(ImportError):
+    import ismrmrd.image  # noqa: F401
+warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
 
 project = "sigpy-priors"
 author = "sigpy-priors developers"

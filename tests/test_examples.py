@@ -58,7 +58,15 @@ def test_no_maps(tmp_path, capsys):
 def test_slurm_names_what_it_lacks(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
     with pytest.raises(SystemExit, match=r"dask_jobqueue .*'\.\[cluster\]'"):
-        run("8_slurm.py", ["--show"], capsys)
+        run("9_slurm.py", ["--show"], capsys)
+
+
+def test_multiband(tmp_path, capsys):
+    picture = tmp_path / "sms.png"
+    out = run("6_multiband.py", ["--out", str(picture)], capsys)
+    assert picture.stat().st_size > 10_000
+    sense, prior = (float(w) for w in out.replace(",", " ").split() if "0." in w)
+    assert prior < sense / 2
 
 
 @needs_jobqueue
@@ -66,7 +74,7 @@ def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)
     options = "--show --gpu --cpus 4 --memory 16GB --time 01:30:00 --partition fast"
     options = [*options.split(), "--sbatch=--account=lab", "--shared", str(tmp_path)]
-    script = run("8_slurm.py", options, capsys)
+    script = run("9_slurm.py", options, capsys)
     for line in (
         "#SBATCH -p fast",
         "#SBATCH --cpus-per-task=4",
@@ -105,7 +113,7 @@ def test_slurm_jobs_reconstruct(tmp_path, brain_slice, tiny_prior_file, monkeypa
     command = f"recon ksp.npy --maps maps.npy --prior {tiny_prior_file} -o".split()
     options = ["--jobs", "1", "--interface", "lo", "--scratch", str(tmp_path)]
     options += ["--shared", str(tmp_path), "--"]
-    example = runpy.run_path(str(EXAMPLES / "8_slurm.py"))["main"]
+    example = runpy.run_path(str(EXAMPLES / "9_slurm.py"))["main"]
     assert example([*options, *command, "there.npy"]) == 0
     assert main([*command, "here.npy"]) == 0
     np.testing.assert_allclose(np.load("there.npy"), np.load("here.npy"), atol=1e-5)

@@ -67,11 +67,13 @@ class Solver:
 class HQS(Solver):
     r"""Annealed half-quadratic splitting, as long as the image moves.
 
-    Levels fall from ``first`` by a step of :math:`\log\sigma` that is a ``steps``-th
-    part of the way where the image follows, and shorter by the square of what its
-    last change was above ``change`` times the level: coherent aliasing takes longer
-    than what looks like noise. At the last level it goes on until the change is below
-    ``tol`` times it.
+    Levels double from ``first`` while the image moves by more than ``rise`` of one:
+    then it is farther from the truth than the prior was told, as where whole slices
+    alias onto each other. From there they fall by a step of :math:`\log\sigma` that
+    is a ``steps``-th part of the way where the image follows, and shorter by the square
+    of what its last change was above ``change`` times the level: coherent aliasing
+    takes longer than what looks like noise. At the last level it goes on until the
+    change is below ``tol`` times it.
 
     Attributes:
         first (float): noise level at which annealing starts, relative to the image's
@@ -80,6 +82,10 @@ class HQS(Solver):
             need. From: tune.py --noisy.
         last (float): the last one, as a multiple of that at which prior and data
             have their nominal weights. From: tune.py.
+        rise (float): change of the image, in levels, above which the level was too
+            low. From: tune.py, also with --sms.
+        top (float): the highest level that is risen to; images are 0.3 in root mean
+            square, and further from the truth than twice that is no estimate.
         steps (int): steps from the first to the last level of an easy problem.
             From: tune.py.
         change (float): change of the image, in levels, that is small enough for a
@@ -103,6 +109,8 @@ class HQS(Solver):
     span: float = 3.0
     last: float = 3.0
     steps: int = 6
+    rise: float = 0.4
+    top: float = 0.6
     change: float = 0.15
     shortest: float = 0.1
     rest: float = 0.25
@@ -129,19 +137,24 @@ class HQS(Solver):
         """
         end = min(self.last * nominal, highest)
         first = min(max(self.first, self.span * end), highest)
+        top = min(max(self.top, first), highest)
         step = math.log(first / end) / self.steps
         now = None
+        rising = True
         left = iter(np.geomspace(first, end, count).tolist() if count else ())
 
         def level(change: float | None) -> tuple[float | None, bool]:
-            nonlocal now
+            nonlocal now, rising
             moved = math.inf if change is None or now is None else change / now
             still = moved < self.tol
             if count:
                 now = next(left, None) if now is not None or change is None else None
                 return now, still
+            rising = now is None or (rising and moved > self.rise and now < top)
             if now is None:
                 now = first
+            elif rising:
+                now = min(2 * now, top)
             elif now > end:
                 share = (self.change / max(moved, 1e-12)) ** 2
                 share = min(1.0, max(self.shortest, share))

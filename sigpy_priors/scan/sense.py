@@ -31,7 +31,7 @@ from sigpy_priors.scan.noise import (
 )
 from sigpy_priors.scan.problem import Problem, check_noise_std
 
-__all__ = ["sense_problem"]
+__all__ = ["problem_with", "sense_problem"]
 
 # A given noise level this many times the estimate, or a fraction, is suspect.
 _MISFIT = 10
@@ -85,6 +85,54 @@ def sense_problem(
         ValueError: naming the argument that is wrong, and what to do.
     """
     check_data(y, mps, coord, three_d)
+
+    def operator(mps: Array, weights: Any, coord: Any) -> tuple:
+        A = HalvingSense(
+            mps, weights, coil_batch_size, comm, coord=coord, transp_nufft=transp_nufft
+        )
+        if coord is not None:
+            return A, None
+        return A, SenseNormal(mps, weights, coil_batch_size, comm)
+
+    return problem_with(
+        operator, y, mps, weights, coord, noise_std, noise, device, comm
+    )
+
+
+def problem_with(
+    operator: Callable[[Array, Any, Any], tuple],
+    y: Array,
+    mps: Array,
+    weights: Array | float | None = None,
+    coord: Array | None = None,
+    noise_std: float | None = None,
+    noise: Array | None = None,
+    device: Any = sp.cpu_device,
+    comm: Any = None,
+    finer: bool = False,
+) -> Problem:
+    """The problem of any operator that maps make, with all that data and maps tell.
+
+    Args:
+        operator (function): of maps, weights and coordinates on the device: the
+            operator and a faster normal one, or None.
+        y (array): k-space (coils, ...), checked.
+        mps (array): maps (coils, ...), checked.
+        weights (float, array or None): as of :func:`sense_problem`.
+        coord (array or None): likewise.
+        noise_std (float or None): likewise.
+        noise (array or None): likewise.
+        device (Device): likewise.
+        comm (Communicator or None): likewise.
+        finer (bool): fit closer to tell the noise: images that alias onto each other
+            as a whole take longer to come apart.
+
+    Returns:
+        Problem: of an image in the units of ``y`` over those of ``mps``.
+
+    Raises:
+        ValueError: if weights or noise are wrong.
+    """
     if weights is not None:
         check_weights(weights, y.shape)
     if noise_std is not None:
@@ -100,20 +148,14 @@ def sense_problem(
         noise_std = given if noise_std is None else noise_std
 
         def build(y: Array, mps: Array) -> Problem:
-            A = HalvingSense(
-                mps, weights, coil_batch_size, comm,
-                coord=coord, transp_nufft=transp_nufft,
-            )  # fmt: skip
-            normal = None
-            if coord is None:
-                normal = SenseNormal(mps, weights, coil_batch_size, comm)
+            A, normal = operator(mps, weights, coord)
             return _problem(A, normal, y, mps, weights, comm)
 
         problem, level = build(y, mps), _band_noise(y, weights, coord, comm)
         if comm is None and level:
             unmix = noise is None
             problem, level = _settled(
-                build, problem, y, mps, weights, coord, level, unmix
+                build, problem, y, mps, weights, coord, level, unmix, finer
             )
         if noise_std is not None:
             _warn_if_far(noise_std, level)
@@ -145,17 +187,18 @@ def _settled(
     coord: Array | None,
     band: float,
     weigh: bool,
+    finer: bool,
 ) -> tuple[Problem, float]:
     """The noise level by what a fit leaves, and coils of other noise weighed by it."""
     factors = np.ones(len(y))
     for _ in range(_PASSES):
-        parts = residual(problem, weights, coord is None)
+        parts = residual(problem, weights, coord is None, finer)
         level, share = residual_noise(problem, parts)
-        if share >= _SHARE and is_low(problem, level):
-            finer = residual_noise(
+        if share >= _SHARE and not finer and is_low(problem, level):
+            closer = residual_noise(
                 problem, residual(problem, weights, coord is None, True)
             )
-            level = min(level, finer[0]) if finer[1] >= _SHARE else level
+            level = min(level, closer[0]) if closer[1] >= _SHARE else level
         better = noisy_coils(parts, factors) if weigh else None
         if better is None:
             break

@@ -266,3 +266,21 @@ def test_prior_of_the_wrong_kind(case):
         ValueError, match="expected a DenoiserPrior or DensityPrior, got str"
     ):
         PriorRecon(case[0], case[1], "brain", show_pbar=False)
+
+
+def test_levels_rise_while_the_image_is_far_from_the_truth():
+    """By doubling, at the start only, and not beyond the image itself."""
+    hqs = HQS()
+    level = hqs.levels(0.01, 10.0)
+    assert level(None) == (hqs.first, False)
+    assert level(0.9 * hqs.first)[0] == 2 * hqs.first
+    assert level(0.9 * 2 * hqs.first)[0] == hqs.top
+    assert level(0.9 * hqs.top)[0] < hqs.top
+    level = hqs.levels(0.01, 10.0)
+    level(None)
+    fallen = level(0.1 * hqs.first)[0]
+    assert fallen < hqs.first
+    assert level(0.9 * fallen)[0] < fallen
+    level = hqs.levels(0.01, 0.2)
+    level(None)
+    assert level(0.9 * hqs.first)[0] == 0.2

@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def test_twin(bart100, tiny_prior_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BART_TOOLBOX_PATH", str(bart100.parent))
-    twin = runpy.run_path(str(EXAMPLES / "6_bart_twin.py"))["main"]
+    twin = runpy.run_path(str(EXAMPLES / "8_bart_twin.py"))["main"]
     out = tmp_path / "twin.png"
     options = ["--prior", str(tiny_prior_file), "--size", "60", "--steps", "5"]
     assert twin([*options, "--out", str(out)]) <= 1e-5

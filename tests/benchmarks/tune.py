@@ -1,6 +1,7 @@
 """Choose the constants of HQS on simulated scans of validation slices.
 
     python tests/benchmarks/tune.py [--strength 0.35,0.5,0.7] [--set change=0.2,0.3 ...]
+        [--noisy | --sms]
 
 Prints, for each value, the mean PSNR over scans whose maps are estimated by ESPIRiT and
 whose noise level is estimated, as a user's are; the evaluations of the prior and the
@@ -15,10 +16,12 @@ import dataclasses
 
 import numpy as np
 from simulate import scan
+from sms import simulate
 
 import sigpy_priors as spp
 from sigpy_priors.app.solvers import HQS
 from sigpy_priors.scan.maps import estimate_maps
+from sigpy_priors.scan.multiband import sms_problem
 from sigpy_priors.scan.sense import sense_problem
 from sigpy_priors.show.metrics import object_mask, psnr
 
@@ -50,6 +53,8 @@ NOISY = [
     ("brain", 210, "1-D R=4", 12, 0.04),
     ("body", 90, "1-D R=4", 8, 0.03),
 ]
+# Slices excited together: numbers and in-plane acceleration.
+SMS = [((20, 60), 2), ((150, 230), 1), ((40, 90, 160), 2), ((30, 80, 130, 180), 1)]
 SIZE = 144
 CONVERGED = dataclasses.replace(HQS(), cg_tol=1e-6)
 
@@ -62,6 +67,13 @@ def prepare(scans):
         yield sense_problem(s.y, mps), s.image
 
 
+def prepare_sms(scans):
+    """Each multiband scan as a problem, of known maps."""
+    for numbers, accel in scans:
+        y, mps, shifts, image = simulate(numbers, accel)
+        yield sms_problem(y, mps, shifts), image
+
+
 def score(problems, prior, solver, max_iter=None):
     """PSNR of every scan, mean evaluations and applications of A^H A."""
     values, evaluations, normals = [], 0, 0
@@ -70,7 +82,10 @@ def score(problems, prior, solver, max_iter=None):
         app = spp.app.PriorRecon.of(
             problem, prior, solver=solver, max_iter=max_iter, show_pbar=False
         )
-        values.append(psnr(app.run(), image, object_mask(image)))
+        found = app.run()
+        if found.ndim == 3:  # slices side by side
+            found, image = (np.concatenate(x, axis=1) for x in (found, image))
+        values.append(psnr(found, image, object_mask(image)))
         evaluations += len(app.sigmas)
         normals += problem.normals - before
     return np.array(values), evaluations / len(values), normals / len(values)
@@ -81,10 +96,14 @@ def main():
     parser.add_argument("--prior", default="brain")
     parser.add_argument("--strength", help="values to try")
     parser.add_argument("--noisy", action="store_true", help="the noisy scans")
+    parser.add_argument("--sms", action="store_true", help="several slices at once")
     parser.add_argument("--set", action="append", default=[], help="field=values")
     args = parser.parse_args()
     prior = spp.load_prior(args.prior)
-    problems = list(prepare(NOISY if args.noisy else SCANS))
+    if args.sms:
+        problems = list(prepare_sms(SMS))
+    else:
+        problems = list(prepare(NOISY if args.noisy else SCANS))
     best, _, _ = score(problems, prior, CONVERGED, 32)
 
     def show(name, prior, solver):

@@ -4,8 +4,8 @@
 Each worker is a job, each job one slice at a time::
 
     pip install -c constraints.txt '.[cluster]'
-    python examples/8_slurm.py --jobs 20 -- recon volume.h5 -o image.npy
-    python examples/8_slurm.py --jobs 4 --gpu -- sample volume.h5 -o samples.npy --device 0
+    python examples/9_slurm.py --jobs 20 -- recon volume.h5 -o image.npy
+    python examples/9_slurm.py --jobs 4 --gpu -- sample volume.h5 -o samples.npy --device 0
 
 Run it where ``sbatch`` works and the workers can reach, such as a login node; it
 lasts as long as the command does. Jobs that are killed or end at their time limit
@@ -44,7 +44,7 @@ def make_cluster(args):
             "dask_jobqueue", "distributed.security", extra="cluster"
         )
     except ImportError as e:
-        sys.exit(f"8_slurm.py: error: {e}")
+        sys.exit(f"9_slurm.py: error: {e}")
     signal.signal(signal.SIGINT, handler)
     extra = ["--gres=gpu:1"] if args.gpu else []
     return jobqueue.SLURMCluster(

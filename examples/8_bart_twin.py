@@ -4,7 +4,7 @@
 Wavelet, both priors, and their difference. Needs a BART with TensorFlow, which
 ``python -m bart_plugin build`` makes::
 
-    python examples/6_bart_twin.py [--prior brain] [--out bart_twin.png]
+    python examples/8_bart_twin.py [--prior brain] [--out bart_twin.png]
 """
 
 import argparse
