@@ -46,7 +46,7 @@ def check_noise_std(noise_std: float) -> None:
 class Problem:
     r"""Find x in :math:`y = A x + n`, :math:`n \sim CN(0, \sigma_y^2 I)`.
 
-    The methods take an image or a batch of them, (..., *A.ishape); the data
+    The methods take an image or a batch of them, ``(..., *A.ishape)``; the data
     are the same for all.
 
     Args:
@@ -115,7 +115,7 @@ class Problem:
         return self._map(self.A, x, len(self.shape), 0.5)
 
     def adjoint(self, u: Array) -> Array:
-        """A^H u of data (..., *A.oshape)."""
+        """A^H u of data ``(..., *A.oshape)``."""
         return self._map(self.A.H, u, len(self.A.oshape), 0.5)
 
     def normal(self, x: Array) -> Array:
@@ -148,7 +148,7 @@ class Problem:
 
         Args:
             rho (float): > 0.
-            b (array): right sides (N, *shape), or one (*shape).
+            b (array): right sides ``(N, *shape)``, or one ``(*shape)``.
             x (array or None): start, zero by default.
             max_iter (int): most steps.
             tol (float or array): residual, relative to ``b``.
@@ -211,7 +211,7 @@ class Problem:
             \quad \rho = \sigma_y^2 / r^2
 
         Args:
-            z (array): images (N, *shape).
+            z (array): images ``(N, *shape)``.
             r (float): their standard deviation.
             noise (callable): white noise CN(0, 1) of a shape, for N members.
             max_iter (int): most conjugate gradient steps.
@@ -262,7 +262,7 @@ class Problem:
 
     @cached_property
     def support(self) -> Array:
-        """Where the data see the image at all: bool, (*shape).
+        """Where the data see the image at all: bool, ``(*shape)``.
 
         Elsewhere the row of :math:`A^H A` is zero, and so is every draw of
         :math:`A^H u`.
