@@ -158,7 +158,9 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         help="only this slice or these slices of a volume [all]",
     )
     p.add_argument(
-        "--restart", action="store_true", help="discard slices of an unfinished run"
+        "--restart",
+        action="store_true",
+        help="discard slices of an unfinished run, replace an output made otherwise",
     )
     p.add_argument(
         "--scheduler",

@@ -27,6 +27,7 @@ from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.digest import prior_digest
 from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
 from sigpy_priors.volume.inputs import Inputs, fingerprint
+from sigpy_priors.volume.made import check_older, record_run
 from sigpy_priors.volume.store import SliceStore
 from sigpy_priors.volume.worker import (
     Computed,
@@ -166,7 +167,8 @@ class Job:
 
         Args:
             output (str or Path): ``.npy`` or ``.cfl`` file.
-            restart (bool): discard slices of an unfinished run.
+            restart (bool): discard slices of an unfinished run, and replace an output
+                that was made otherwise.
             scheduler (str, Client or None): as of :meth:`run`.
             workers (int or None): as of :meth:`run`.
             show_pbar (bool): toggle the progress bar.
@@ -176,7 +178,7 @@ class Job:
 
         Raises:
             ValueError: as :meth:`run`, or if an unfinished run with other inputs
-                or options is in the way.
+                or options is in the way, or an output that is not of this run.
         """
         with self.finished(output, restart, scheduler, workers, show_pbar) as volume:
             image = volume.images if volume.is_volume else volume.images[0]
@@ -221,7 +223,10 @@ class Job:
         inputs = self._open(scheduler)
         with exclusive(output):
             remove_leftovers(output)
-            store = SliceStore(output, self._settings(), restart)
+            settings = self._settings()
+            store = SliceStore(output, settings, restart)
+            if not (restart or store.begun):
+                check_older(output, settings)
             yield from self._finished(inputs, store, scheduler, workers, show_pbar)
 
     def _finished(
@@ -245,6 +250,8 @@ class Job:
         images = np.stack([store.load(i) for i in inputs.numbers])
         average = float(np.mean(seconds)) if seconds else 0.0
         yield Finished(inputs.numbers, images, inputs.kspace.volume, average, joint)
+        if store.output.exists():  # a body may have written under other names
+            record_run(store.output, store.settings)
         store.remove()
 
     def _open(self, scheduler: Scheduler) -> Inputs:

@@ -219,6 +219,11 @@ def test_interrupted_run_continues(cli, scan, gaussian, monkeypatch):
     assert cli(f"{command} --lamda 2 --restart")[0] == 0
     assert interrupted.count == 3
 
+    # What was made with other settings is not written over without a word.
+    made = one_line_error(cli(command))
+    assert "out.npy: is there already" in made and "lamda 2.0, now None" in made
+    os.remove("out.npy")
+
     # From the start again, now with nothing changed in between.
     interrupted.count, interrupted.after = 0, 2
     assert cli(command)[0] == 130
