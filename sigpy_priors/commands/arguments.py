@@ -91,7 +91,14 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         "sampled: .npy, BART .cfl, fastMRI .h5 or ISMRMRD .h5 and .mrd (FILE/GROUP is "
         "one of several measurements)",
     )
-    p.add_argument("-o", "--output", required=True, metavar="OUT", help=".npy or .cfl")
+    p.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="complex .npy, .cfl, or ISMRMRD .h5 and .mrd; magnitude .nii, .nii.gz, .dcm "
+        "or .png; geometry is that of ISMRMRD raw data",
+    )
     p.add_argument(
         "--maps", metavar="FILE", help="coil maps, shaped like k-space [estimated]"
     )

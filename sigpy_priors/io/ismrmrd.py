@@ -21,6 +21,7 @@ import sigpy as sp
 
 from sigpy_priors.io.epi import remove_ghost
 from sigpy_priors.io.files import check_memory, h5_dataset, open_h5, reading
+from sigpy_priors.io.geometry import Geometry, of_lines
 from sigpy_priors.io.h5_heap import check_heaps
 from sigpy_priors.io.ismrmrd_lines import Line, Measured, place, sort_lines
 from sigpy_priors.io.oversampling import crop_readout
@@ -46,12 +47,14 @@ class RawScan:
             measured for coil maps only, or None.
         shape (tuple of int): (H, W) of the image that the scanner makes of it, less
             where more than its field of view was encoded.
+        geometry (Geometry or None): where the slices lie.
     """
 
     kspace: np.ndarray
     noise: np.ndarray | None
     calibration: list | None
     shape: tuple[int, int]
+    geometry: Geometry | None = None
 
 
 def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
@@ -103,6 +106,7 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
         _covariance(path, noise, ksp.shape[1]),
         _calibration(path, header, encoding, measured, keys, ksp.shape[-2:]),
         _image_shape(encoding, ksp.shape[-2:]),
+        of_lines(encoding, measured.image, keys, _key, _xml(path, group)),
     )
 
 
@@ -124,6 +128,13 @@ def _read(path: str | Path, group: str) -> tuple[Any, list]:
         if not all(type(n) is int and n > 0 for m in sizes for n in (m.x, m.y)):
             raise ValueError("an encoded matrix whose sizes are no whole numbers > 0")
     return header, acquisitions
+
+
+def _xml(path: str | Path, group: str) -> str:
+    """The header as it is written there."""
+    with open_h5(path) as file:
+        text: Any = file[f"{group}/xml"]
+        return bytes(text[0]).decode(errors="replace")
 
 
 def _only_image(path: str | Path, groups: list[str]) -> str:

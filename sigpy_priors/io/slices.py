@@ -28,6 +28,7 @@ from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.axes import coils_are_last
 from sigpy_priors.io.cfl import bart_to_slices, read_cfl
 from sigpy_priors.io.files import check_file, check_memory, load_npy, reading
+from sigpy_priors.io.geometry import Geometry
 from sigpy_priors.io.kspace_h5 import file_of, is_hdf5, open_scan
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ class Slices:
         noise (array or None): covariance of the coils' noise, up to a factor.
         calibration (list or None): of each slice, k-space for its maps or None.
         image_shape (tuple or None): (H, W) of the field of view that is wanted.
+        geometry (Geometry or None): where the slices lie.
 
     Attributes:
         shape (tuple of int): (slices, coils, ...).
-        noise, calibration, image_shape: as given.
+        noise, calibration, image_shape, geometry: as given.
 
     Items are complex64 arrays (coils, ...) that are finite and not zero.
     """
@@ -77,6 +79,7 @@ class Slices:
         noise: np.ndarray | None = None,
         calibration: list | None = None,
         image_shape: tuple[int, int] | None = None,
+        geometry: Geometry | None = None,
     ) -> None:
         if np.dtype(data.dtype).kind != "c":
             raise ValueError(
@@ -86,7 +89,7 @@ class Slices:
         self._data, self.path = data, path
         self.volume, self.cartesian = volume, cartesian
         self.noise, self.calibration = noise, calibration
-        self.image_shape = image_shape
+        self.image_shape, self.geometry = image_shape, geometry
         self.shape = tuple(data.shape) if volume else (1,) + tuple(data.shape)
         if 0 in self.shape:
             raise ValueError(f"{path}: got an empty array of shape {data.shape}.")

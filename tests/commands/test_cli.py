@@ -260,7 +260,7 @@ def test_killed_run_continues(cli, scan, tiny_prior_file):
     "line, text",
     [
         ("recon missing.npy -o out.npy", "missing.npy: no such file"),
-        ("recon ksp1.npy -o out.png", "unknown ending '.png'"),
+        ("recon ksp1.npy -o out.tif", "unknown ending '.tif'"),
         ("recon ksp1.npy -o no/out.npy", "make it first"),
         ("recon ksp1.npy -o out.npy --maps maps.npy", "do not match the k-space"),
         ("recon ksp1.npy -o out.npy --lamda -1", "lamda must be > 0"),
@@ -347,7 +347,7 @@ def test_help_is_fast_and_complete():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
     assert out.rstrip().endswith("[]")
-    for command in ("recon", "list", "info", "train", "demo", "export"):
+    for command in ("recon", "list", "info", "train", "demo", "example", "export"):
         assert command in out
 
 
