@@ -88,8 +88,8 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         "kspace",
         metavar="KSPACE",
         help="k-space (coils, H, W) or (slices, coils, H, W), zeros where not "
-        "sampled: .npy, BART .cfl, fastMRI .h5 or ISMRMRD .h5 and .mrd (FILE/GROUP is "
-        "one of several measurements)",
+        "sampled: .npy, BART .cfl, fastMRI .h5, ISMRMRD .h5 and .mrd or Siemens .dat "
+        "(FILE/GROUP is one of several measurements)",
     )
     p.add_argument(
         "-o",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from sigpy_priors.io.h5_heap import check_heaps
 from sigpy_priors.io.ismrmrd_lines import Line, Measured, place, sort_lines
 from sigpy_priors.io.oversampling import crop_readout
 
-__all__ = ["RawScan", "read_ismrmrd"]
+__all__ = ["RawScan", "assemble", "read_ismrmrd"]
 
 _SPARSE = 64  # lines are not left out more than this
 _ZERO_FILLED = 0.9  # of a matrix that is larger than what was measured
@@ -81,6 +81,33 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
     if group is None:
         group = _only_image(path, groups)
     header, acquisitions = _read(path, group)
+    others = (_read(path, other)[1] for other in groups if other != group)
+    return assemble(path, header, _xml(path, group), acquisitions, others)
+
+
+def assemble(
+    path: str | Path,
+    header: Any,
+    xml: str,
+    acquisitions: Sequence[Any],
+    others: Iterable[Sequence[Any]] = (),
+) -> RawScan:
+    """K-space of one measurement, from whatever file its lines were read.
+
+    Args:
+        path (str or Path): named in errors.
+        header (object): ISMRMRD's.
+        xml (str): the same as text.
+        acquisitions (sequence of Acquisition): all of the measurement.
+        others (iterable of sequences): other measurements of the file, among which a
+            noise scan may be; looked at if this one has none.
+
+    Returns:
+        RawScan: k-space, and what belongs to it.
+
+    Raises:
+        ValueError: as :func:`read_ismrmrd`.
+    """
     parallel = [e.parallelImaging for e in header.encoding if e.parallelImaging]
     modes = {_word(p.calibrationMode).lower() for p in parallel}
     measured = sort_lines(acquisitions, bool(modes & _OF_IMAGE))
@@ -99,14 +126,14 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
     keys = sorted({_key(a) for a in measured.image})
     ksp = _kspace(path, encoding, measured, measured.image, keys)
     noise = measured.noise
-    for other in [g for g in groups if g != group and not noise]:
-        noise = sort_lines(_read(path, other)[1], True).noise
+    for other in others if not noise else ():
+        noise = noise or sort_lines(other, True).noise
     return RawScan(
         ksp if len(ksp) > 1 else ksp[0],
         _covariance(path, noise, ksp.shape[1]),
         _calibration(path, header, encoding, measured, keys, ksp.shape[-2:]),
         _image_shape(encoding, ksp.shape[-2:]),
-        of_lines(encoding, measured.image, keys, _key, _xml(path, group)),
+        of_lines(encoding, measured.image, keys, _key, xml),
     )
 
 
