@@ -121,7 +121,7 @@ def _chosen(path: Path, measured: list[list], number: str | None) -> int:
     return images[0] if images else len(measured) - 1
 
 
-def _lines(path: Path, twixtools: Any, scan: dict) -> list[ismrmrd.Acquisition]:
+def _lines(path: Path, twixtools: Any, scan: dict) -> list[Any]:
     """All lines of a measurement; the file is not trusted to have an end."""
     ve = "raidfile_hdr" in scan
     size = os.path.getsize(path)
@@ -148,9 +148,9 @@ def _lines(path: Path, twixtools: Any, scan: dict) -> list[ismrmrd.Acquisition]:
     return lines
 
 
-def _acquisition(block: Any) -> ismrmrd.Acquisition:
+def _acquisition(block: Any) -> Any:
     mdh = block.mdh
-    a = ismrmrd.Acquisition.from_array(np.ascontiguousarray(block.data))
+    a: Any = ismrmrd.Acquisition.from_array(np.ascontiguousarray(block.data))
     a.center_sample = mdh.CenterCol
     a.discard_pre, a.discard_post = mdh.CutOff.Pre, mdh.CutOff.Post
     for ours, theirs in _COUNTERS.items():
