@@ -367,6 +367,7 @@ def _checked(
     if unknown := sorted(set(kwargs) - set(_SIGPY)):
         raise ValueError(
             f"{', '.join(unknown)}: not an argument that takes effect here; known "
-            f"beside the named ones are {', '.join(_SIGPY)}."
+            f"beside the named ones are {', '.join(_SIGPY)}. A prox of your own goes "
+            f"beside the prior: prior=[prior, prox] or [prior, (prox, G)]."
         )
     return float(lamda), solvers.get_solver(solver, prior), max_iter

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ import sigpy as sp
 
 from sigpy_priors.io.epi import remove_ghost
 from sigpy_priors.io.files import check_memory, h5_dataset, open_h5, reading
+from sigpy_priors.io.geometry import Geometry, of_lines
 from sigpy_priors.io.h5_heap import check_heaps
 from sigpy_priors.io.ismrmrd_lines import Line, Measured, place, sort_lines
 from sigpy_priors.io.oversampling import crop_readout
 
-__all__ = ["RawScan", "read_ismrmrd"]
+__all__ = ["RawScan", "assemble", "read_ismrmrd"]
 
 _SPARSE = 64  # lines are not left out more than this
 _ZERO_FILLED = 0.9  # of a matrix that is larger than what was measured
@@ -46,12 +47,14 @@ class RawScan:
             measured for coil maps only, or None.
         shape (tuple of int): (H, W) of the image that the scanner makes of it, less
             where more than its field of view was encoded.
+        geometry (Geometry or None): where the slices lie.
     """
 
     kspace: np.ndarray
     noise: np.ndarray | None
     calibration: list | None
     shape: tuple[int, int]
+    geometry: Geometry | None = None
 
 
 def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
@@ -71,6 +74,33 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
     """
     group, groups = measurement(path, group)
     header, acquisitions = read_group(path, group)
+    others = (read_group(path, other)[1] for other in groups if other != group)
+    return assemble(path, header, _xml(path, group), acquisitions, others)
+
+
+def assemble(
+    path: str | Path,
+    header: Any,
+    xml: str,
+    acquisitions: Sequence[Any],
+    others: Iterable[Sequence[Any]] = (),
+) -> RawScan:
+    """K-space of one measurement, from whatever file its lines were read.
+
+    Args:
+        path (str or Path): named in errors.
+        header (object): ISMRMRD's.
+        xml (str): the same as text.
+        acquisitions (sequence of Acquisition): all of the measurement.
+        others (iterable of sequences): other measurements of the file, among which a
+            noise scan may be; looked at if this one has none.
+
+    Returns:
+        RawScan: k-space, and what belongs to it.
+
+    Raises:
+        ValueError: as :func:`read_ismrmrd`.
+    """
     parallel = [e.parallelImaging for e in header.encoding if e.parallelImaging]
     if any(p.multiband and p.multiband.multiband_factor > 1 for p in parallel):
         raise ValueError(
@@ -94,13 +124,14 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
     keys = sorted({line_key(a) for a in measured.image})
     ksp = place_kspace(path, encoding, measured, measured.image, keys)
     noise = measured.noise
-    for other in [g for g in groups if g != group and not noise]:
-        noise = sort_lines(read_group(path, other)[1], True).noise
+    for other in others if not noise else ():
+        noise = noise or sort_lines(other, True).noise
     return RawScan(
         ksp if len(ksp) > 1 else ksp[0],
         noise_covariance_of(path, noise, ksp.shape[1]),
         _calibration(path, header, encoding, measured, keys, ksp.shape[-2:]),
         _image_shape(encoding, ksp.shape[-2:]),
+        of_lines(encoding, measured.image, keys, line_key, xml),
     )
 
 
@@ -144,6 +175,13 @@ def read_group(path: str | Path, group: str) -> tuple[Any, list]:
         if not all(type(n) is int and n > 0 for m in sizes for n in (m.x, m.y)):
             raise ValueError("an encoded matrix whose sizes are no whole numbers > 0")
     return header, acquisitions
+
+
+def _xml(path: str | Path, group: str) -> str:
+    """The header as it is written there."""
+    with open_h5(path) as file:
+        text: Any = file[f"{group}/xml"]
+        return bytes(text[0]).decode(errors="replace")
 
 
 def _only_image(path: str | Path, groups: list[str]) -> str:

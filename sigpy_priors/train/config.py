@@ -203,8 +203,10 @@ class CardConfig(_Strict):
     package: str | None = Field(None, description="has the architecture, if not ours")
     citation: str = ""
     notes: str = ""
-    strength: float = Field(1.0, gt=0, description="calibrated factor on lamda")
-    parent: str = Field("", description="prior it was made from, and its digest")
+    strength: float | None = Field(
+        None, gt=0, description="calibrated factor on lamda [init's, else 1]"
+    )
+    parent: str = Field("", description="prior it was made from, and its digest [init]")
 
 
 class TrainConfig(_Strict):

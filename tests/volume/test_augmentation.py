@@ -50,7 +50,10 @@ def test_an_interrupted_run_goes_on(folder, prior, tmp_path, monkeypatch):
         augment(folder, tmp_path / "y.npz", prior, 2, seed=9, show_pbar=False)
     again = augment(folder, tmp_path / "y.npz", prior, 2, show_pbar=False)
     np.testing.assert_array_equal(again, whole)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "x.npz", "y.npz"]
+    files = [p.name for p in tmp_path.iterdir() if not p.name.endswith(".made.json")]
+    assert sorted(files) == ["data", "x.npz", "y.npz"]
+    with pytest.raises(ValueError, match="y.npz: is there already.*seed 0, now 9"):
+        augment(folder, tmp_path / "y.npz", prior, 2, seed=9, show_pbar=False)
 
 
 def test_wrong_files_are_named(folder, prior, tmp_path):
