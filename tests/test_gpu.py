@@ -13,7 +13,8 @@ from sigpy_priors import load_prior
 from sigpy_priors.app import PosteriorSampling, PriorRecon
 from sigpy_priors.backend import arrays
 from sigpy_priors.data.example import undersample
-from sigpy_priors.posterior.samplers import moment
+from sigpy_priors.posterior.samplers import Denoiser, Noise, moment
+from sigpy_priors.scan.sense import sense_problem
 
 
 @pytest.fixture
@@ -145,10 +146,55 @@ def test_sampling_moves_its_input_once_and_then_noise_only(cupy, case, monkeypat
     assert app.std.get().shape == y.shape[1:]
 
 
+def test_launches_of_a_batch_are_those_of_one(cupy, case):
+    """Operators, proxes and conjugate gradients; the host waits once in a few steps."""
+    y, mps, _ = case
+    problem = sense_problem(y, mps, noise_std=0.05, device=0)
+    rng = np.random.default_rng(0)
+    z, data = (
+        cupy.asarray((rng.standard_normal((5, *s)) * (1 + 1j)).astype(np.complex64))
+        for s in (problem.shape, y.shape)
+    )
+    other = problem.in_units_of(0.3)
+    for of in (
+        lambda n: problem.normal(z[:n]),
+        lambda n: problem.forward(z[:n]),
+        lambda n: problem.adjoint(data[:n]),
+        lambda n: other.gradient(z[:n]),
+        lambda n: problem.prox(0.3, z[:n], None, 12, 0.0),
+        lambda n: other.solve(
+            0.1 * cupy.ones((n, 1, 1), np.float32), z[:n], None, 12, 0
+        ),
+    ):
+        of(1)  # what is kept for all calls
+        counts = []
+        for n in (2, 5):
+            cupy.moves.clear()
+            out = of(n)
+            counts.append((cupy.moves.launches, cupy.moves.waits))
+            assert len(out) == n and not cupy.moves.up + cupy.moves.down
+        assert counts[0] == counts[1] and counts[0][0] > 0
+        assert counts[0][1] <= 12 / 4
+
+
+def test_launches_of_samples_are_those_of_one(cupy, case, monkeypatch):
+    y, mps, prior = case
+    monkeypatch.setattr(moment, "_INNER_TOL", 0.0)
+    counts = []
+    for n in (2, 6):
+        app = PosteriorSampling(
+            y, mps, prior, n, steps=3, noise_std=0.05, products=6, device=0,
+            show_pbar=False,
+        )  # fmt: skip
+        data, noise = app.data, Noise(0, range(n), app.data.y)
+        cupy.moves.clear()
+        moment.mmps(Denoiser(prior), data, noise, app.sigmas, products=6)
+        counts.append((cupy.moves.launches, cupy.moves.waits))
+    assert counts[0] == counts[1]
+
+
 def test_coordinates_are_moved_once(cupy, case, monkeypatch):
     """As far as there is no GPU: SigPy's gridding runs on one only."""
-    from sigpy_priors.scan.sense import sense_problem
-
     seen = {}
     monkeypatch.setattr(
         "sigpy_priors.linop.multicoil.Sense",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sigpy.mri.linop import Sense
 
 from sigpy_priors.backend import memory
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.linop.batch import each
 
 __all__ = ["HalvingSense", "SenseNormal", "fft_module", "varies"]
 
@@ -90,6 +92,52 @@ class HalvingSense(sp.linop.Linop):
     def _apply(self, input):
         return self.halve(lambda A: A(input))
 
+    def many(self, x: Array) -> Array:
+        """Of images (N, ...) together, in one transform for each batch of coils."""
+        if not self._on_grid:
+            return each(self, x)
+
+        def part(mps: Array, weights: Array) -> Array:
+            ksp = sp.fft(mps * x[:, None], axes=self._axes) * weights
+            return ksp.swapaxes(0, 1)
+
+        return self._of_coils(part, self.mps, self._root).swapaxes(0, 1)
+
+    def many_adjoint(self, u: Array) -> Array:
+        """The adjoint of data (N, coils, ...) together."""
+        if not self._on_grid:
+            return each(self.H, u)
+
+        def part(mps: Array, weights: Array, u: Array) -> Array:
+            img = sp.ifft(u.swapaxes(0, 1) * weights, axes=self._axes)
+            return (mps.conj() * img).sum(axis=1)[None]
+
+        out = self._of_coils(part, self.mps, self._root, u.swapaxes(0, 1)).sum(axis=0)
+        if self.kwargs["comm"] is not None:
+            self.kwargs["comm"].allreduce(out)
+        return out
+
+    @property
+    def _on_grid(self):
+        return all(self.kwargs.get(k) is None for k in ("coord", "tseg", "ishape"))
+
+    @property
+    def _axes(self):
+        return range(1 - self.mps.ndim, 0)
+
+    @cached_property
+    def _root(self):
+        """Square roots of the weights of every coil."""
+        xp = sp.get_array_module(self.mps)
+        root = xp.ones(1) if self.weights is None else xp.asarray(self.weights) ** 0.5
+        shape = (len(self.mps),) + tuple(self.mps.shape[1:])
+        return xp.broadcast_to(root.astype(self.mps.real.dtype), shape)
+
+    def _of_coils(self, part, *arrays):
+        """Of batches of coils, one after the other along the first axis."""
+        parts, self.batch = memory.in_chunks(part, arrays, self.batch)
+        return sp.get_array_module(self.mps).concatenate(parts)
+
     def _adjoint_linop(self):
         return _Derived(self, "H")
 
@@ -106,6 +154,12 @@ class _Derived(sp.linop.Linop):
 
     def _apply(self, input):
         return self.parent.halve(lambda A: getattr(A, self.name)(input))
+
+    def many(self, x: Array) -> Array:
+        """Of a batch together, as far as the parent can."""
+        if self.name == "N":
+            x = self.parent.many(x)
+        return self.parent.many_adjoint(x)
 
     def _adjoint_linop(self):
         return self.parent if self.name == "H" else self
@@ -162,6 +216,14 @@ class SenseNormal(sp.linop.Linop):
         super().__init__(mps.shape[1:], mps.shape[1:])
 
     def _apply(self, input):
+        return self._of(input)
+
+    def many(self, x: Array) -> Array:
+        """Of images (N, ...) together, in one transform there and back."""
+        return self._of(x[:, None])
+
+    def _of(self, input):
+        """Of an image, or of a batch with an axis for coils."""
         xp = sp.get_array_module(input)
         x = xp.fft.ifftshift(input, axes=self.axes)
         weights = xp.broadcast_to(
@@ -183,17 +245,20 @@ class SenseNormal(sp.linop.Linop):
         xp = sp.get_array_module(x)
         fft = fft_module(xp)
         inplace = {"overwrite_x": True} if fft is not xp.fft else {}
-        # One buffer for all calls: fresh memory costs more than the product.
-        if self._buffer is None or self._buffer.shape != mps.shape:
-            self._buffer = xp.empty(mps.shape, np.result_type(mps.dtype, x.dtype))
-        img = xp.multiply(mps, x, out=self._buffer)
+        if x.ndim < mps.ndim:
+            # One buffer for all calls: fresh memory costs more than the product.
+            if self._buffer is None or self._buffer.shape != mps.shape:
+                self._buffer = xp.empty(mps.shape, np.result_type(mps.dtype, x.dtype))
+            img = xp.multiply(mps, x, out=self._buffer)
+        else:
+            img = mps * x
         if self.axes:
             img = fft.fftn(img, axes=self.axes, **inplace)
         img *= weights
         if self.axes:
             img = fft.ifftn(img, axes=self.axes, **inplace)
         img *= conj
-        return img.sum(axis=0)
+        return img.sum(axis=-mps.ndim)
 
     def _adjoint_linop(self):
         return self

@@ -16,6 +16,7 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.validate import check_number
+from sigpy_priors.linop.batch import many
 from sigpy_priors.linop.frame import mean_square, pseudo_inverse
 from sigpy_priors.scan.solve import conjugate_gradient
 
@@ -98,16 +99,15 @@ class Problem:
         self._gain, self._support = gain, support
         self.AHy = A.H(y)
 
-    def _map(self, op: Callable, x: Array, ndim: int, cost: float) -> Array:
+    def _map(self, op: Any, x: Array, ndim: int, cost: float) -> Array:
         """Apply an operator to every member of a batch."""
         batch = x.shape[: x.ndim - ndim]
         count = math.prod(batch)
         self.normals += cost * count
         if not batch:
             return op(x).astype(x.dtype, copy=False)
-        xp = sp.get_array_module(x)
         members = x.reshape((count,) + x.shape[len(batch) :])
-        out = xp.stack([op(v) for v in members]).astype(x.dtype, copy=False)
+        out = many(op, members).astype(x.dtype, copy=False)
         return out.reshape(batch + out.shape[1:])
 
     def forward(self, x: Array) -> Array:
