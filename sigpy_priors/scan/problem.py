@@ -20,12 +20,12 @@ from sigpy_priors.linop.batch import many
 from sigpy_priors.linop.frame import mean_square, pseudo_inverse
 from sigpy_priors.scan.solve import conjugate_gradient
 
-__all__ = ["Problem", "check_noise_std"]
+__all__ = ["FIRST_ITER", "Problem", "check_noise_std"]
 
 _NORM_ITER = 10
 # The first image: regularisation relative to the squared gain, and steps.
 _FIRST_RHO = 1e-2
-_FIRST_ITER = 8
+FIRST_ITER = 8
 # A pixel that draws of A^H u reach with less than this, relative to their root
 # mean square, is not seen: three draws are that small by chance once in 1e17.
 _UNSEEN = 1e-3
@@ -193,11 +193,15 @@ class Problem:
         """
         return self.solve(1 / alpha, self.AHy + z / alpha, x, max_iter, tol)
 
+    @property
+    def first_rho(self) -> float:
+        """float: regularisation of the first image."""
+        return _FIRST_RHO * self.gain**2 or 1.0
+
     def first_image(self) -> Array:
         """Mildly regularised least squares, for the start and the scale."""
         if self._first is None:
-            rho = _FIRST_RHO * self.gain**2 or 1.0
-            self._first = self.solve(rho, self.AHy, None, _FIRST_ITER, 0.0)
+            self._first = self.solve(self.first_rho, self.AHy, None, FIRST_ITER, 0.0)
         return self._first.copy()
 
     def draw(self, z: Array, r: float, noise: Callable, max_iter: int = 50) -> Array:
