@@ -116,9 +116,9 @@ def _wrong_ndim(y: Array, mps: Array, coord: Array | None, three_d: bool) -> Non
     if mps.ndim == 4:
         raise ValueError(
             f"mps: got shape {mps.shape}, expected (coils, H, W). Slices are "
-            f"reconstructed one by one, for y, mps in zip(slices, maps), or by "
-            f"sigpy_priors.volume; k-space that is three-dimensional itself, (coils, D, "
-            f"H, W), is told by three_d=True."
+            f"reconstructed one by one, for y, mps in zip(slices, maps), with slices=True "
+            f"of PriorRecon, or by sigpy_priors.volume; k-space that is three-dimensional "
+            f"itself, (coils, D, H, W), is told by three_d=True."
         )
     raise ValueError(f"mps: expected shape (coils, H, W), got {mps.shape}.")
 

@@ -16,15 +16,16 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.validate import check_number
+from sigpy_priors.linop.batch import many
 from sigpy_priors.linop.frame import mean_square, pseudo_inverse
 from sigpy_priors.scan.solve import conjugate_gradient
 
-__all__ = ["Problem", "check_noise_std"]
+__all__ = ["FIRST_ITER", "Problem", "check_noise_std"]
 
 _NORM_ITER = 10
 # The first image: regularisation relative to the squared gain, and steps.
 _FIRST_RHO = 1e-2
-_FIRST_ITER = 8
+FIRST_ITER = 8
 # A pixel that draws of A^H u reach with less than this, relative to their root
 # mean square, is not seen: three draws are that small by chance once in 1e17.
 _UNSEEN = 1e-3
@@ -98,16 +99,15 @@ class Problem:
         self._gain, self._support = gain, support
         self.AHy = A.H(y)
 
-    def _map(self, op: Callable, x: Array, ndim: int, cost: float) -> Array:
+    def _map(self, op: Any, x: Array, ndim: int, cost: float) -> Array:
         """Apply an operator to every member of a batch."""
         batch = x.shape[: x.ndim - ndim]
         count = math.prod(batch)
         self.normals += cost * count
         if not batch:
             return op(x).astype(x.dtype, copy=False)
-        xp = sp.get_array_module(x)
         members = x.reshape((count,) + x.shape[len(batch) :])
-        out = xp.stack([op(v) for v in members]).astype(x.dtype, copy=False)
+        out = many(op, members).astype(x.dtype, copy=False)
         return out.reshape(batch + out.shape[1:])
 
     def forward(self, x: Array) -> Array:
@@ -193,11 +193,15 @@ class Problem:
         """
         return self.solve(1 / alpha, self.AHy + z / alpha, x, max_iter, tol)
 
+    @property
+    def first_rho(self) -> float:
+        """float: regularisation of the first image."""
+        return _FIRST_RHO * self.gain**2 or 1.0
+
     def first_image(self) -> Array:
         """Mildly regularised least squares, for the start and the scale."""
         if self._first is None:
-            rho = _FIRST_RHO * self.gain**2 or 1.0
-            self._first = self.solve(rho, self.AHy, None, _FIRST_ITER, 0.0)
+            self._first = self.solve(self.first_rho, self.AHy, None, FIRST_ITER, 0.0)
         return self._first.copy()
 
     def draw(self, z: Array, r: float, noise: Callable, max_iter: int = 50) -> Array:
