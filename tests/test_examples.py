@@ -59,6 +59,14 @@ def test_multiband(tmp_path, capsys):
     assert prior < sense / 2
 
 
+def test_convex_energy(tmp_path, capsys):
+    picture = tmp_path / "convex.png"
+    argv = ["--max-iter", "30", "--out", str(picture)]
+    out = run("7_convex_energy.py", argv, capsys)
+    assert picture.stat().st_size > 10_000
+    assert float(out.split()[-1]) < 0.01
+
+
 @needs_jobqueue
 def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)
