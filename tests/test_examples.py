@@ -87,6 +87,14 @@ def test_density_samples(tmp_path, capsys):
     assert ": converged after" in out
 
 
+def test_convex_energy(tmp_path, capsys):
+    picture = tmp_path / "convex.png"
+    argv = ["--max-iter", "30", "--out", str(picture)]
+    out = run("7_convex_energy.py", argv, capsys)
+    assert picture.stat().st_size > 10_000
+    assert float(out.split()[-1]) < 0.01
+
+
 @needs_jobqueue
 def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)
