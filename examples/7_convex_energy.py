@@ -1,10 +1,11 @@
-"""A learned penalty with one minimum: two starts, one image.
+"""A learned penalty with one minimum
+===================================
 
-python examples/7_convex_energy.py [--accel R] [--out convex.png]
+Two starts, one image. The bundled energy is a small input-convex network, trained in
+minutes (``configs/brain-icnn.yaml``). Any module of torch that gives an energy takes its
+place: ``spp.EnergyPrior(module)``::
 
-The bundled energy is a small input-convex network, trained in minutes
-(configs/brain-icnn.yaml). Any module of torch that gives an energy takes its place:
-spp.EnergyPrior(module).
+    python examples/7_convex_energy.py [--accel R] [--out convex.png]
 """
 
 import argparse

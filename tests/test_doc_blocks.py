@@ -5,12 +5,10 @@ On the bundled scan. What needs a BART is in ``tests/bart/test_guide.py``.
 
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from documentation import PAGES, ROOT, blocks, name, readme_commands, shell
-
-from sigpy_priors.data.example import example
-from sigpy_priors.show.metrics import psnr
 
 WITH_PYTHON = [page for page in PAGES if blocks(page.read_text(), "python")]
 RUN = [p for p in WITH_PYTHON if p.parent.name != "guide" or p.stem != "bart"]
@@ -36,5 +34,7 @@ def test_every_command_of_the_readme_runs(tmp_path):
     assert len(lines) >= 3
     said = shell([demo, *lines], tmp_path).stdout
     assert "denoiser" in said and (tmp_path / "demo" / "demo.png").is_file()
-    truth, _ = example()
-    assert psnr(np.load(tmp_path / "image.npy"), truth) > 30
+    truth = np.abs(np.load(tmp_path / "scan_truth.npy"))
+    picture = plt.imread(tmp_path / "image.png")
+    picture = picture if picture.ndim == 2 else picture[..., 0]
+    assert np.corrcoef(picture.ravel(), truth.ravel())[0, 1] > 0.98

@@ -53,9 +53,7 @@ def run_demo(
 
     Args:
         prior (Prior): the learned prior.
-        out (str or Path): folder for ``demo.png``, ``demo.npz``, and the scan of the
-            first acceleration as ``kspace.cfl`` and ``maps.cfl``, which ``recon`` and
-            BART read.
+        out (str or Path): folder for ``demo.png`` and ``demo.npz``.
         accels (sequence of int): accelerations, with a known wavelet lamda.
 
     Returns:
@@ -63,16 +61,15 @@ def run_demo(
     """
     import numpy as np
 
-    from sigpy_priors.data.example import NOISE_STD, example, undersample
+    from sigpy_priors.data.example import NOISE_STD, example
     from sigpy_priors.io.atomic import write_atomic, writing
-    from sigpy_priors.io.cfl import write_cfl
     from sigpy_priors.io.output import check_writable
     from sigpy_priors.show.plot import compare
 
     out = Path(out)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    for name in ("demo.png", "demo.npz", "kspace.cfl", "maps.cfl"):
+    for name in ("demo.png", "demo.npz"):
         check_writable(out / name)
     image, mps = example()
     images, rows = {}, []
@@ -98,10 +95,7 @@ def run_demo(
     }
     arrays |= {"reference": image, "maps": mps}
     write_atomic(out / "demo.npz", lambda p: np.savez(p, **arrays))
-    for name, scan in (("kspace", undersample(image, mps, accels[0])), ("maps", mps)):
-        write_cfl(out / f"{name}.cfl", scan[:, None])  # (W, H, 1, coils) in BART
     print(f"{out / 'demo.png'}, {out / 'demo.npz'}")
-    print(f"the scan at R = {accels[0]:g}: {out / 'kspace.cfl'}, {out / 'maps.cfl'}")
     return rows
 
 

@@ -9,7 +9,6 @@ from sigpy_priors import load_prior
 from sigpy_priors.cli import main
 from sigpy_priors.commands import demo
 from sigpy_priors.data.example import NOISE_STD, example, undersample
-from sigpy_priors.io import open_kspace, open_maps
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.show import metrics
 
@@ -51,10 +50,6 @@ def test_table_picture_and_arrays_agree(tmp_path, tiny_prior_file, capsys):
             psnr = metrics.psnr(arrays[name], arrays["reference"])
             assert float(line.split()[2]) == pytest.approx(psnr, abs=0.006)
     assert (tmp_path / "demo.png").read_bytes()[:4] == b"\x89PNG"
-    y = open_kspace(tmp_path / "kspace.cfl")
-    np.testing.assert_array_equal(y[0], undersample(*example(), 4))
-    maps = open_maps(tmp_path / "maps.cfl", y)
-    np.testing.assert_array_equal(maps[0], example()[1])
 
 
 def test_command(tmp_path, tiny_prior_file, monkeypatch):
