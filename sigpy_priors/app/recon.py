@@ -46,7 +46,8 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
-        mps (array): sensitivity maps (coils, H, W), in any units.
+        mps (array): sensitivity maps (coils, H, W), in any units, or several sets
+            (sets, coils, H, W), of which each gets an image.
         prior (DenoiserPrior, DensityPrior or list): learned prior; or a list of
             priors, proximal operators of SigPy and pairs (prox, linop), whose sum
             regularises (:mod:`sigpy_priors.app.regularizers`).
