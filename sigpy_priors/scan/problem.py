@@ -64,6 +64,8 @@ class Problem:
         shape (tuple of int): of an image.
         normals (float): applications of :math:`A^H A` to one image so far;
             those of A and of its adjoint count half.
+        first_fit (tuple): regularisation of the first image, relative to the squared
+            gain, and steps.
         linear (bool): True; see :mod:`.magnitude` for another likelihood.
 
     Raises:
@@ -71,6 +73,7 @@ class Problem:
     """
 
     linear = True
+    first_fit = _FIRST_RHO, FIRST_ITER
 
     def __init__(
         self,
@@ -196,12 +199,13 @@ class Problem:
     @property
     def first_rho(self) -> float:
         """float: regularisation of the first image."""
-        return _FIRST_RHO * self.gain**2 or 1.0
+        return self.first_fit[0] * self.gain**2 or 1.0
 
     def first_image(self) -> Array:
         """Mildly regularised least squares, for the start and the scale."""
         if self._first is None:
-            self._first = self.solve(self.first_rho, self.AHy, None, FIRST_ITER, 0.0)
+            steps = self.first_fit[1]
+            self._first = self.solve(self.first_rho, self.AHy, None, steps, 0.0)
         return self._first.copy()
 
     def draw(self, z: Array, r: float, noise: Callable, max_iter: int = 50) -> Array:
@@ -302,6 +306,7 @@ class Problem:
             comm=self.comm,
             normals=0.0,
             _first=None,
+            first_fit=self.first_fit,
             _normal=self._normal * (1 / gain**2),
             _gain=self.gain / gain,
             _support=self._support,
