@@ -73,7 +73,7 @@ class Problem:
     """
 
     linear = True
-    first_fit = _FIRST_RHO, FIRST_ITER
+    first_fit: tuple[float, int] = _FIRST_RHO, FIRST_ITER
 
     def __init__(
         self,
