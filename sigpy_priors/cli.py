@@ -13,6 +13,7 @@ from sigpy_priors.commands import (
     adapt,
     augment_data,
     demo,
+    example_files,
     export,
     import_,
     info,
@@ -35,7 +36,16 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show where an error was raised"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (recon, sample, info, train, adapt, augment_data, demo):
+    for module in (
+        recon,
+        sample,
+        info,
+        train,
+        adapt,
+        augment_data,
+        demo,
+        example_files,
+    ):
         module.add_parser(commands)
     # Options of these two load much: only when that command is given.
     export.add_parser(commands, load="export" in argv)

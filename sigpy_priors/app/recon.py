@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,18 @@ import sigpy as sp
 
 from sigpy_priors.alg import LBFGS, HalfQuadraticSplitting
 from sigpy_priors.app import solvers
-from sigpy_priors.app.annealing import Annealing, SlicesSplitting, check_together
+from sigpy_priors.app.annealing import Annealing, SlicesSplitting
+from sigpy_priors.app.recon_settings import check_recon
 from sigpy_priors.app.regularizers import Regularizer, factors, strength
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.validate import check_count, check_number, check_result
-from sigpy_priors.priors.base import Prior, check_kind
+from sigpy_priors.backend.validate import check_result
+from sigpy_priors.priors.base import Prior
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.sense import sense_problem
 from sigpy_priors.scan.stack import ProblemStack, slice_problems
 
 __all__ = ["PriorRecon"]
-
-# Relative to the statistically right strength, these are hardly meant.
-_LAMDA_RANGE = 0.02, 50
-# What SigPy's app takes and its solvers use here; others would be ignored.
-_SIGPY = (
-    "accelerate", "alpha", "leave_pbar", "max_cg_iter", "max_power_iter", "rho",
-    "save_objective_values", "sigma", "tau", "tol",
-)  # fmt: skip
 
 
 class PriorRecon(sp.app.LinearLeastSquares):
@@ -54,7 +46,8 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
-        mps (array): sensitivity maps (coils, H, W), in any units.
+        mps (array): sensitivity maps (coils, H, W), in any units, or several sets
+            (sets, coils, H, W), of which each gets an image.
         prior (DenoiserPrior, DensityPrior or list): learned prior; or a list of
             priors, proximal operators of SigPy and pairs (prox, linop), whose sum
             regularises (:mod:`sigpy_priors.app.regularizers`).
@@ -138,7 +131,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         slices: bool = False,
         **kwargs: Any,
     ) -> None:
-        options = _checked(prior, lamda, solver, max_iter, kwargs, slices, three_d)
+        options = check_recon(prior, lamda, solver, max_iter, kwargs, slices, three_d)
 
         def problem(y: Array, mps: Array) -> Problem:
             return sense_problem(
@@ -175,7 +168,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
             PriorRecon: the app.
         """
         slices = isinstance(problem, ProblemStack)
-        options = _checked(prior, lamda, solver, max_iter, kwargs, slices)
+        options = check_recon(prior, lamda, solver, max_iter, kwargs, slices)
         app = cls.__new__(cls)
         app._assemble(problem, prior, *options, show_pbar, kwargs)
         return app
@@ -364,37 +357,3 @@ class PriorRecon(sp.app.LinearLeastSquares):
         if not hasattr(self.alg, "resid"):
             self.alg.resid = math.nan
         super()._summarize()
-
-
-def _checked(
-    prior: Any,
-    lamda: Any,
-    solver: Any,
-    max_iter: Any,
-    kwargs: dict,
-    slices: bool,
-    three_d: bool = False,
-) -> tuple[float, solvers.Solver, int | None]:
-    """Every argument that is not data, before anything is computed."""
-    if isinstance(prior, list):
-        factors(prior)
-    else:
-        check_kind(prior)
-    lamda = 1.0 if lamda is None else check_number("lamda", lamda, strict=True)
-    if not _LAMDA_RANGE[0] <= lamda <= _LAMDA_RANGE[1]:
-        warnings.warn(
-            f"lamda={lamda:g}: 1 is the statistically right strength of the prior, and "
-            f"this is {lamda:g} times that; a wavelet's lamda is another quantity.",
-            stacklevel=3,
-        )
-    if max_iter is not None:
-        max_iter = check_count("max_iter", max_iter)
-    if unknown := sorted(set(kwargs) - set(_SIGPY)):
-        raise ValueError(
-            f"{', '.join(unknown)}: not an argument that takes effect here; known "
-            f"beside the named ones are {', '.join(_SIGPY)}."
-        )
-    solver = solvers.get_solver(solver, prior)
-    if slices:
-        check_together(prior, solver, three_d, kwargs)
-    return float(lamda), solver, max_iter

@@ -191,7 +191,7 @@ class Regularizer:
             (
                 f.what.sigma_range[1]
                 * math.sqrt(self.lamda / (f.weight * strength(f.what)))
-                for f in parts
+                for f in self.parts
                 if isinstance(f.what, DenoiserPrior)
             ),
             default=math.inf,

@@ -12,6 +12,7 @@ import sigpy as sp
 from tqdm.auto import tqdm
 
 from sigpy_priors.app.chained import ChainRun
+from sigpy_priors.app.duration import announce
 from sigpy_priors.app.sampling_settings import (
     CHAINS,
     SIGMA_FLOOR,
@@ -48,7 +49,7 @@ class PosteriorSampling(sp.app.App):
 
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
-        mps (array): sensitivity maps (coils, H, W), in any units.
+        mps (array): sensitivity maps (coils, H, W), or sets (sets, coils, H, W).
         prior (DenoiserPrior or DensityPrior): learned prior.
         num_samples (int): how many to draw; of chains, how many independent ones.
         weights (float, array or None): relative precisions of the data.
@@ -261,6 +262,11 @@ class PosteriorSampling(sp.app.App):
         if self._run_of_chains is not None:
             return self._run_chains()
         cost = METHODS[self.method].evaluations(len(self.sigmas), **self.options)
+        left = self.num_samples - len(self.draws)
+        if self.show_pbar:
+            announce(
+                self.prior, self.method, self.data.AHy, self.sigmas[-1], left, cost
+            )
         with (
             self.device,
             tqdm(

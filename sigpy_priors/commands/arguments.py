@@ -88,10 +88,17 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         "kspace",
         metavar="KSPACE",
         help="k-space (coils, H, W) or (slices, coils, H, W), zeros where not "
-        "sampled: .npy, BART .cfl, fastMRI .h5 or ISMRMRD .h5 and .mrd (FILE/GROUP is "
-        "one of several measurements)",
+        "sampled: .npy, BART .cfl, fastMRI .h5, ISMRMRD .h5 and .mrd or Siemens .dat "
+        "(FILE/GROUP is one of several measurements)",
     )
-    p.add_argument("-o", "--output", required=True, metavar="OUT", help=".npy or .cfl")
+    p.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="complex .npy, .cfl, or ISMRMRD .h5 and .mrd; magnitude .nii, .nii.gz, .dcm "
+        "or .png; geometry is that of ISMRMRD raw data",
+    )
     p.add_argument(
         "--maps", metavar="FILE", help="coil maps, shaped like k-space [estimated]"
     )
@@ -158,7 +165,9 @@ def add_volume_arguments(p: argparse.ArgumentParser) -> None:
         help="only this slice or these slices of a volume [all]",
     )
     p.add_argument(
-        "--restart", action="store_true", help="discard slices of an unfinished run"
+        "--restart",
+        action="store_true",
+        help="discard slices of an unfinished run, replace an output made otherwise",
     )
     p.add_argument(
         "--scheduler",

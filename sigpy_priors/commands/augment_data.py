@@ -46,7 +46,9 @@ def add_parser(commands: Any) -> None:
         "--device", type=int, default=-1, metavar="ID", help="GPU number, or -1 [-1]"
     )
     p.add_argument(
-        "--restart", action="store_true", help="discard slices of an unfinished run"
+        "--restart",
+        action="store_true",
+        help="discard slices of an unfinished run, replace an output made otherwise",
     )
     p.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, or `local` [none]")
     p.add_argument(

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     )
     with job.finished(args.output, **run_arguments(args)) as volume:
         image = volume.images if volume.is_volume else volume.images[0]
-        write_image(args.output, image)
+        write_image(args.output, image, geometry=volume.geometry)
     if volume.joint:
         print(MAPS_WITH_IMAGE)
     seconds, maps = time.monotonic() - start, volume.maps_seconds

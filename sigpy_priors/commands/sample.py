@@ -87,6 +87,11 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         chunk_size=args.chunk_size,
     )
+    if args.output.lower().endswith(".png"):
+        raise ValueError(
+            f"-o {args.output}: a picture is drawn in any case, expected the file of the "
+            f"samples, such as out.npy or out.nii.gz."
+        )
     for path in _files(Path(args.output)):
         job.check_output(path)
     with job.finished(args.output, **run_arguments(args)) as drawn:
@@ -104,8 +109,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _files(out: Path) -> tuple[Path, Path, Path]:
     """Samples, mean and deviation."""
-    mean, std = (out.with_name(f"{out.stem}_{n}{out.suffix}") for n in ("mean", "std"))
-    return out, mean, std
+    from sigpy_priors.io.output import beside
+
+    return out, beside(out, "_mean"), beside(out, "_std")
 
 
 def _write(out: Path, drawn: Finished, level: float) -> float:
@@ -116,20 +122,20 @@ def _write(out: Path, drawn: Finished, level: float) -> float:
     import numpy as np
 
     from sigpy_priors.io.atomic import remove_leftovers
-    from sigpy_priors.io.output import write_image
+    from sigpy_priors.io.output import beside, write_image
     from sigpy_priors.scan.noise import estimate_scale
     from sigpy_priors.show.plot import posterior
 
     mean = np.stack([x.mean(axis=0) for x in drawn.images])
     std = np.stack([x.std(axis=0, ddof=1) for x in drawn.images])
     for i, x in zip(drawn.numbers, drawn.images):
-        name = f"{out.stem}_{i:03d}.png" if drawn.is_volume else f"{out.stem}.png"
-        remove_leftovers(out.with_name(name))
-        posterior(x, out.with_name(name), level=level)
+        picture = beside(out, f"_{i:03d}" if drawn.is_volume else "", ".png")
+        remove_leftovers(picture)
+        posterior(x, picture, level=level)
     for path, arrays in zip(_files(out), (drawn.images, mean, std)):
         image = arrays if drawn.is_volume else arrays[0]
         remove_leftovers(path)
-        write_image(path, image, samples=path == out)
+        write_image(path, image, path == out, drawn.geometry)
     seen = [x.any(axis=0) for x in drawn.images]
     parts = zip(mean, std, seen)
     return float(np.mean([s[k].mean() / estimate_scale(m[k]) for m, s, k in parts]))

@@ -79,8 +79,9 @@ def open_scan(
 
         scan = read_ismrmrd(path, group)
         extra = dict(
-            noise=scan.noise, calibration=scan.calibration, image_shape=scan.shape
-        )
+            noise=scan.noise, calibration=scan.calibration, image_shape=scan.shape,
+            geometry=scan.geometry,
+        )  # fmt: skip
         return scan.kspace, extra, True
     raise ValueError(
         f"{path}: got datasets {', '.join(names) or '(none)'}, expected "

@@ -9,7 +9,8 @@ centred orthonormal FFT of :func:`sigpy.fft`. Non-Cartesian k-space is
   (dimensions 0, 1, 3 and 13); trajectories as from ``bart traj``;
 - HDF5 (``.h5``, or any other ending): fastMRI's dataset ``kspace``, maps as dataset
   ``maps``, or ISMRMRD (``.h5``, ``.mrd``); ``FILE/GROUP`` is one of the measurements
-  of a file.
+  of a file;
+- ``.dat``: raw data of Siemens (twix); ``FILE/NUMBER`` is one of its measurements.
 
 Volumes are read slice by slice where the format allows it. In place of a file an
 array or a list of slices may be given.
@@ -29,6 +30,7 @@ from sigpy_priors.backend.arrays import Array
 from sigpy_priors.io.axes import coils_are_last
 from sigpy_priors.io.cfl import bart_to_slices, read_cfl
 from sigpy_priors.io.files import check_file, check_memory, load_npy, reading
+from sigpy_priors.io.geometry import Geometry
 from sigpy_priors.io.kspace_h5 import file_of, is_hdf5, open_scan
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ __all__ = [
 Source: TypeAlias = str | Path | Array | Sequence[Array]
 """The name of a file, an array, or a list of the arrays of slices."""
 
-_ENDINGS = (".npy", ".cfl", ".hdr", ".h5", ".mrd")
+_ENDINGS = (".npy", ".cfl", ".hdr", ".h5", ".mrd", ".dat")
 
 
 class Slices:
@@ -61,10 +63,11 @@ class Slices:
         noise (array or None): covariance of the coils' noise, up to a factor.
         calibration (list or None): of each slice, k-space for its maps or None.
         image_shape (tuple or None): (H, W) of the field of view that is wanted.
+        geometry (Geometry or None): where the slices lie.
 
     Attributes:
         shape (tuple of int): (slices, coils, ...).
-        noise, calibration, image_shape: as given.
+        noise, calibration, image_shape, geometry: as given.
 
     Items are complex64 arrays (coils, ...) that are finite and not zero.
     """
@@ -78,6 +81,7 @@ class Slices:
         noise: np.ndarray | None = None,
         calibration: list | None = None,
         image_shape: tuple[int, int] | None = None,
+        geometry: Geometry | None = None,
     ) -> None:
         if np.dtype(data.dtype).kind != "c":
             raise ValueError(
@@ -87,7 +91,7 @@ class Slices:
         self._data, self.path = data, path
         self.volume, self.cartesian = volume, cartesian
         self.noise, self.calibration = noise, calibration
-        self.image_shape = image_shape
+        self.image_shape, self.geometry = image_shape, geometry
         self.shape = tuple(data.shape) if volume else (1,) + tuple(data.shape)
         if 0 in self.shape:
             raise ValueError(f"{path}: got an empty array of shape {data.shape}.")
@@ -253,13 +257,31 @@ def _open_data(
         return load_npy(path), {}, False
     if ending == ".h5":
         return open_scan(path, key)
+    if ending == ".dat":
+        return _open_twix(path, key)
     return bart_to_slices(path, read_cfl(path), cartesian), {}, True
+
+
+def _open_twix(path: Path, key: str) -> tuple[np.ndarray, dict[str, Any], bool]:
+    if key != "kspace":
+        raise ValueError(f"{path}: raw data of Siemens have no {key}; leave them out.")
+    from sigpy_priors.io.twix import read_twix
+
+    scan = read_twix(*file_of(path))
+    extra = dict(
+        noise=scan.noise, calibration=scan.calibration, image_shape=scan.shape,
+        geometry=scan.geometry,
+    )  # fmt: skip
+    return scan.kspace, extra, True
 
 
 def _ending(path: Path) -> str:
     """The ending of an input that exists; ".h5" for whatever holds HDF5."""
     ending = path.suffix.lower()
     file, group = file_of(path)
+    if file.suffix.lower() == ".dat" and not is_hdf5(file):
+        check_file(file)
+        return ".dat"
     if group is not None or (ending not in _ENDINGS and is_hdf5(file)):
         check_file(file)
         return ".h5"
@@ -302,8 +324,10 @@ def read_array(source: Source) -> np.ndarray:
     if isinstance(source, str | Path):
         path = Path(source)
         ending = _ending(path)
-        if ending == ".h5":
-            raise ValueError(f"{path}: got .h5, expected .npy or .cfl for this array.")
+        if ending in (".h5", ".dat"):
+            raise ValueError(
+                f"{path}: got {ending}, expected .npy or .cfl for this array."
+            )
         data = load_npy(path) if ending == ".npy" else np.squeeze(read_cfl(path))
         check_memory(path, data.nbytes, f"an array of shape {data.shape}")
         data = np.array(data)

@@ -47,7 +47,7 @@ def check_noise_std(noise_std: float) -> None:
 class Problem:
     r"""Find x in :math:`y = A x + n`, :math:`n \sim CN(0, \sigma_y^2 I)`.
 
-    The methods take an image or a batch of them, (..., *A.ishape); the data
+    The methods take an image or a batch of them, ``(..., *A.ishape)``; the data
     are the same for all.
 
     Args:
@@ -64,6 +64,8 @@ class Problem:
         shape (tuple of int): of an image.
         normals (float): applications of :math:`A^H A` to one image so far;
             those of A and of its adjoint count half.
+        first_fit (tuple): regularisation of the first image, relative to the squared
+            gain, and steps.
         linear (bool): True; see :mod:`.magnitude` for another likelihood.
 
     Raises:
@@ -71,6 +73,7 @@ class Problem:
     """
 
     linear = True
+    first_fit = _FIRST_RHO, FIRST_ITER
 
     def __init__(
         self,
@@ -115,7 +118,7 @@ class Problem:
         return self._map(self.A, x, len(self.shape), 0.5)
 
     def adjoint(self, u: Array) -> Array:
-        """A^H u of data (..., *A.oshape)."""
+        """A^H u of data ``(..., *A.oshape)``."""
         return self._map(self.A.H, u, len(self.A.oshape), 0.5)
 
     def normal(self, x: Array) -> Array:
@@ -148,7 +151,7 @@ class Problem:
 
         Args:
             rho (float): > 0.
-            b (array): right sides (N, *shape), or one (*shape).
+            b (array): right sides ``(N, *shape)``, or one ``(*shape)``.
             x (array or None): start, zero by default.
             max_iter (int): most steps.
             tol (float or array): residual, relative to ``b``.
@@ -196,12 +199,13 @@ class Problem:
     @property
     def first_rho(self) -> float:
         """float: regularisation of the first image."""
-        return _FIRST_RHO * self.gain**2 or 1.0
+        return self.first_fit[0] * self.gain**2 or 1.0
 
     def first_image(self) -> Array:
         """Mildly regularised least squares, for the start and the scale."""
         if self._first is None:
-            self._first = self.solve(self.first_rho, self.AHy, None, FIRST_ITER, 0.0)
+            steps = self.first_fit[1]
+            self._first = self.solve(self.first_rho, self.AHy, None, steps, 0.0)
         return self._first.copy()
 
     def draw(self, z: Array, r: float, noise: Callable, max_iter: int = 50) -> Array:
@@ -215,7 +219,7 @@ class Problem:
             \quad \rho = \sigma_y^2 / r^2
 
         Args:
-            z (array): images (N, *shape).
+            z (array): images ``(N, *shape)``.
             r (float): their standard deviation.
             noise (callable): white noise CN(0, 1) of a shape, for N members.
             max_iter (int): most conjugate gradient steps.
@@ -266,7 +270,7 @@ class Problem:
 
     @cached_property
     def support(self) -> Array:
-        """Where the data see the image at all: bool, (*shape).
+        """Where the data see the image at all: bool, ``(*shape)``.
 
         Elsewhere the row of :math:`A^H A` is zero, and so is every draw of
         :math:`A^H u`.
@@ -302,6 +306,7 @@ class Problem:
             comm=self.comm,
             normals=0.0,
             _first=None,
+            first_fit=self.first_fit,
             _normal=self._normal * (1 / gain**2),
             _gain=self.gain / gain,
             _support=self._support,

@@ -28,7 +28,7 @@ class ProblemStack:
 
     Attributes:
         problems (list of Problem): the same.
-        AHy (array): of all (S, *shape).
+        AHy (array): of all ``(S, *shape)``.
         gain (array): of each (S,), on the CPU, as are the following.
         noise_std (array): of each, in the units of its data.
 
@@ -54,7 +54,7 @@ class ProblemStack:
 
     @property
     def support(self) -> Array:
-        """Where the data see the images: bool, (S, *shape)."""
+        """Where the data see the images: bool, ``(S, *shape)``."""
         return sp.get_array_module(self.AHy).stack([p.support for p in self.problems])
 
     def _common_normal(self) -> SenseNormal | None:
@@ -103,7 +103,7 @@ class ProblemStack:
 
         Args:
             rho (sequence of float): > 0, of each.
-            b (array): right sides (S, *shape).
+            b (array): right sides ``(S, *shape)``.
             x (array or None): start, zero by default.
             max_iter (int): most steps of conjugate gradients.
             tol (float or array): residual, relative to ``b``; of each if it is an
@@ -128,7 +128,7 @@ class ProblemStack:
         )  # fmt: skip
 
     def first_images(self) -> Array:
-        """As :meth:`Problem.first_image` of each, (S, *shape)."""
+        """As :meth:`Problem.first_image` of each, ``(S, *shape)``."""
         rhos = [p.first_rho for p in self.problems]
         return self.solve(rhos, self.AHy, None, FIRST_ITER, 0.0)
 

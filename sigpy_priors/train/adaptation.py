@@ -32,6 +32,7 @@ from sigpy_priors.priors.module import ChannelDenoiser, add_noise
 from sigpy_priors.train.config import TrainConfig
 from sigpy_priors.train.datasets import open_slices
 from sigpy_priors.train.loop import train
+from sigpy_priors.train.start import inherited
 from sigpy_priors.train.validation import SIGMAS, denoising_psnr, validation_set
 
 __all__ = ["KEPT", "OPTIM", "Adapted", "adapt"]
@@ -201,13 +202,14 @@ def _towards(parent, trained, held):
 def _write(out, net, parent: PriorCard, trained: PriorCard, tables):
     before, after = ({f"{k:g}": round(v, 2) for k, v in t.items()} for t in tables)
     images = "images kept aside, denoising PSNR in dB by sigma"
+    passed_on = inherited(parent)
     card = parent.model_copy(
         update={
+            **passed_on,
             "name": trained.name,
             "description": f"{parent.name}, adapted to other images. {parent.description}",
-            "parent": f"{parent.name}, weights {parent.weights_sha256}",
             "data": [
-                *parent.data,
+                *passed_on["data"],
                 {"source": "images that it was adapted to", "licence": "their owner's"},
             ],
             "license": parent.license and f"{parent.license}; and that of the images",

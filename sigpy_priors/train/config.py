@@ -203,8 +203,10 @@ class CardConfig(_Strict):
     package: str | None = Field(None, description="has the architecture, if not ours")
     citation: str = ""
     notes: str = ""
-    strength: float = Field(1.0, gt=0, description="calibrated factor on lamda")
-    parent: str = Field("", description="prior it was made from, and its digest")
+    strength: float | None = Field(
+        None, gt=0, description="calibrated factor on lamda [init's, else 1]"
+    )
+    parent: str = Field("", description="prior it was made from, and its digest [init]")
 
 
 class TrainConfig(_Strict):
@@ -214,7 +216,7 @@ class TrainConfig(_Strict):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    kind: Literal["denoiser", "density"] = "denoiser"
+    kind: Literal["denoiser", "density", "energy"] = "denoiser"
     seed: int = Field(0, ge=0, lt=2**31)
     data: DataConfig
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
@@ -231,7 +233,7 @@ class TrainConfig(_Strict):
     def _kinds(self):
         if self.name == "checkpoint":
             raise ValueError("name: checkpoint.safetensors is the state of the run")
-        if self.kind == "density" and (self.sigma.spread or self.model.precond):
+        if self.kind != "denoiser" and (self.sigma.spread or self.model.precond):
             raise ValueError(
                 "a density is of one noise level and has no preconditioning: set "
                 "sigma.spread: 0 and model.precond: null"
@@ -240,7 +242,7 @@ class TrainConfig(_Strict):
             raise ValueError("a denoiser needs sigma.spread > 0 and a model.precond")
         if self.optim.patience and not (self.data.val or self.data.aside):
             raise ValueError("optim.patience needs data.val or data.aside")
-        if self.kind == "density" and self.data.noise_aware:
+        if self.kind != "denoiser" and self.data.noise_aware:
             raise ValueError(
                 "a density is trained on the noisy images themselves: set "
                 "data.noise_aware: false"

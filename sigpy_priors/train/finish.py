@@ -14,6 +14,7 @@ import torch
 import sigpy_priors
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.file import save_prior
+from sigpy_priors.train.start import inherited
 
 __all__ = ["write_prior"]
 
@@ -48,8 +49,25 @@ def _hardware(device):
     return f"{processes} x {name}" if processes > 1 else name
 
 
+def _own(config: Any, parent: PriorCard | None) -> dict[str, Any]:
+    """What the config says of the card, added to what the parent passes on."""
+    said = {k: v for k, v in config.card.model_dump().items() if v not in (None, "")}
+    if parent is None:
+        return said
+    passed_on = inherited(parent)
+    said["data"] = [*passed_on["data"], *config.card.data]
+    licences = [passed_on["license"], config.card.license]
+    said["license"] = "; ".join(dict.fromkeys(t for t in licences if t))
+    return passed_on | said
+
+
 def write_prior(
-    path: str | Path, model: Any, config: Any, fields: dict, seconds: float
+    path: str | Path,
+    model: Any,
+    config: Any,
+    fields: dict,
+    seconds: float,
+    parent: PriorCard | None = None,
 ) -> Path:
     """Write the prior of a finished run.
 
@@ -59,6 +77,8 @@ def write_prior(
         config (TrainConfig): what it was trained with.
         fields (dict): what the card says by the kind of prior.
         seconds (float): training time.
+        parent (PriorCard or None): of the prior that the run started from: strength,
+            data and licence are its, and the config's card adds to them.
 
     Returns:
         Path: the file.
@@ -73,7 +93,7 @@ def write_prior(
             "hours": round(seconds / 3600, 2),
             "hardware": _hardware(device),
             **fields,
-            **config.model_dump()["card"],
+            **_own(config, parent),
         }
     )
     save_prior(path, model, card, config.weight_dtype)

@@ -101,8 +101,7 @@ class _Run:
                     f"data.crop: {crop} is no multiple of {net.stride}, as this "
                     f"network needs."
                 )
-        if config.init:
-            start_from(net, config.init)
+        self.parent = start_from(net, config.init) if config.init else None
         self.net = net.to(procs.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).requires_grad_(False).eval()
         self.optimizers = make_optimizers(self.net, config.optim)
@@ -303,7 +302,9 @@ class _Run:
     def _write_prior(self):
         fields = self.objective.card(self._table, self._val)
         seconds = self._length.seconds
-        return write_prior(self._file, self.ema, self.config, fields, seconds)
+        return write_prior(
+            self._file, self.ema, self.config, fields, seconds, self.parent
+        )
 
     def _resume(self, path):
         """Continue from a checkpoint, if any; returns the seconds spent."""

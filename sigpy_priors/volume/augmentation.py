@@ -25,6 +25,7 @@ from sigpy_priors.train.config import TrainConfig
 from sigpy_priors.train.datasets import open_slices
 from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
 from sigpy_priors.volume.inputs import fingerprint
+from sigpy_priors.volume.made import check_older, record_run
 from sigpy_priors.volume.store import SliceStore
 from sigpy_priors.volume.worker import open_device, open_prior
 
@@ -57,7 +58,8 @@ def augment(
         seed (int): of the first slice, one more for each that follows.
         device (int): GPU number, or -1.
         min_signal (float): slices of less signal are left out, as by ``train``.
-        restart (bool): discard slices of an unfinished run.
+        restart (bool): discard slices of an unfinished run, and replace an output that
+            was made otherwise.
         scheduler (str, Client or None): where, as of
             :func:`sigpy_priors.volume.cluster.connect`; None is here.
         workers (int or None): processes of the scheduler "local".
@@ -67,7 +69,8 @@ def augment(
         array: what was written: the samples of a slice one after the other.
 
     Raises:
-        ValueError: if there is no image, or the output cannot be written.
+        ValueError: if there is no image, the output cannot be written, or one that was
+            made otherwise is there.
     """
     source, output = Path(magnitudes), Path(output)
     if output.suffix != ".npz" or not output.parent.is_dir():
@@ -85,6 +88,8 @@ def augment(
     with exclusive(output):
         remove_leftovers(output)
         store = SliceStore(output, settings, restart)
+        if not (restart or store.begun):
+            check_older(output, settings)
         function = functools.partial(_draw, num_samples, seed, device)
         missing = [i for i in range(len(images)) if i not in store]
         with connect(scheduler, workers) as client:
@@ -100,6 +105,7 @@ def augment(
                     store.save(i, drawn)
         made = np.concatenate([store.load(i) for i in range(len(images))])
         write_atomic(output, functools.partial(_write, made))
+        record_run(output, settings)
         store.remove()
     return made
 

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from sigpy_priors.backend.validate import check_count
 from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.io.atomic import remove_leftovers
+from sigpy_priors.io.geometry import Geometry
 from sigpy_priors.io.lock import exclusive
 from sigpy_priors.io.output import check_output, refuse_inputs, write_image
 from sigpy_priors.io.slices import Source
@@ -28,6 +29,7 @@ from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.digest import prior_digest
 from sigpy_priors.volume.cluster import Scheduler, connect, map_slices
 from sigpy_priors.volume.inputs import Inputs, fingerprint
+from sigpy_priors.volume.made import check_older, record_run
 from sigpy_priors.volume.store import SliceStore
 from sigpy_priors.volume.worker import (
     Computed,
@@ -58,6 +60,7 @@ class Finished(NamedTuple):
             computed now.
         joint (int): slices, of those that were computed now, whose maps were found
             together with the image.
+        geometry (Geometry or None): where they lie.
     """
 
     numbers: Sequence[int]
@@ -65,6 +68,7 @@ class Finished(NamedTuple):
     is_volume: bool
     maps_seconds: float = 0.0
     joint: int = 0
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +180,9 @@ class Job:
         A run that was interrupted goes on with the slice at which it was.
 
         Args:
-            output (str or Path): ``.npy`` or ``.cfl`` file.
-            restart (bool): discard slices of an unfinished run.
+            output (str or Path): file, in a format of :mod:`sigpy_priors.io.output`.
+            restart (bool): discard slices of an unfinished run, and replace an output
+                that was made otherwise.
             scheduler (str, Client or None): as of :meth:`run`.
             workers (int or None): as of :meth:`run`.
             show_pbar (bool): toggle the progress bar.
@@ -187,18 +192,18 @@ class Job:
 
         Raises:
             ValueError: as :meth:`run`, or if an unfinished run with other inputs
-                or options is in the way.
+                or options is in the way, or an output that is not of this run.
         """
         with self.finished(output, restart, scheduler, workers, show_pbar) as volume:
             image = volume.images if volume.is_volume else volume.images[0]
-            write_image(output, image, self.samples)
+            write_image(output, image, self.samples, volume.geometry)
         return image
 
     def check_output(self, output: str | Path) -> None:
         """Check a name for what is computed, before anything is.
 
         Args:
-            output (str or Path): ``.npy`` or ``.cfl`` file.
+            output (str or Path): file, in a format of :mod:`sigpy_priors.io.output`.
 
         Raises:
             ValueError: if it cannot be written, or is one of the inputs.
@@ -232,7 +237,10 @@ class Job:
         inputs = self._open(scheduler)
         with exclusive(output):
             remove_leftovers(output)
-            store = SliceStore(output, self._settings(), restart)
+            settings = self._settings()
+            store = SliceStore(output, settings, restart)
+            if not (restart or store.begun):
+                check_older(output, settings)
             yield from self._finished(inputs, store, scheduler, workers, show_pbar)
 
     def _finished(
@@ -255,7 +263,14 @@ class Job:
                 joint += result.joint
         images = np.stack([store.load(i) for i in inputs.numbers])
         average = float(np.mean(seconds)) if seconds else 0.0
-        yield Finished(inputs.numbers, images, inputs.kspace.volume, average, joint)
+        place = inputs.kspace.geometry
+        if place is not None:
+            place = place.take(inputs.numbers)
+        yield Finished(
+            inputs.numbers, images, inputs.kspace.volume, average, joint, place
+        )
+        if store.output.exists():  # a body may have written under other names
+            record_run(store.output, store.settings)
         store.remove()
 
     def _open(self, scheduler: Scheduler) -> Inputs:

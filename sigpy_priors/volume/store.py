@@ -73,6 +73,11 @@ class SliceStore:
                 f"(--restart)."
             )
 
+    @property
+    def begun(self) -> bool:
+        """bool: whether slices of an unfinished run with these settings are there."""
+        return self._settings_file.is_file()
+
     def _file(self, i: int) -> Path:
         return self.folder / f"{i:05d}.npy"
 

@@ -17,6 +17,7 @@ from sigpy_priors.app.joint import JointRecon
 from sigpy_priors.backend import memory
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.errors import unwrap
+from sigpy_priors.backend.extras import how_to_install
 from sigpy_priors.priors.base import DenoiserPrior, Prior, check_kind
 from sigpy_priors.priors.network import NetworkPrior
 from sigpy_priors.scan.coils import mix
@@ -198,8 +199,7 @@ def open_device(number: int) -> sp.Device:
         return sp.Device(number)
     except Exception as e:  # SigPy raises what cupy raises, or a plain error
         raise ValueError(
-            f"device {number}: {e}; -1 is the CPU, GPUs need "
-            f"pip install 'sigpy-priors[cuda]'."
+            f"device {number}: {e}; -1 is the CPU, GPUs need {how_to_install('cuda')}."
         ) from e
 
 

@@ -149,3 +149,13 @@ def test_byte_order(scan, prior, kind):
     np.testing.assert_array_equal(
         prior.denoise(y[0].astype(kind), 0.1), prior.denoise(y[0].astype(kind[1:]), 0.1)
     )
+
+
+@pytest.mark.parametrize("name", ["G", "proxg"])
+def test_what_would_be_ignored_is_refused(scan, prior, name):
+    """SigPy's class takes both; here the prior is the prox."""
+    y, mps, *_ = scan
+    extra = {"G": sp.linop.Identity((N, N)), "proxg": sp.prox.NoOp((N, N))}[name]
+    with pytest.raises(ValueError, match=rf"^{name}: .*\[prior, \(prox, G\)\]"):
+        recon(y, mps, prior, **{name: extra})
+    recon(y, mps, [prior, (sp.prox.L1Reg((N, N), 1e-3), sp.linop.Identity((N, N)))])

@@ -219,6 +219,11 @@ def test_interrupted_run_continues(cli, scan, gaussian, monkeypatch):
     assert cli(f"{command} --lamda 2 --restart")[0] == 0
     assert interrupted.count == 3
 
+    # What was made with other settings is not written over without a word.
+    made = one_line_error(cli(command))
+    assert "out.npy: is there already" in made and "lamda 2.0, now None" in made
+    os.remove("out.npy")
+
     # From the start again, now with nothing changed in between.
     interrupted.count, interrupted.after = 0, 2
     assert cli(command)[0] == 130
@@ -255,7 +260,7 @@ def test_killed_run_continues(cli, scan, tiny_prior_file):
     "line, text",
     [
         ("recon missing.npy -o out.npy", "missing.npy: no such file"),
-        ("recon ksp1.npy -o out.png", "unknown ending '.png'"),
+        ("recon ksp1.npy -o out.tif", "unknown ending '.tif'"),
         ("recon ksp1.npy -o no/out.npy", "make it first"),
         ("recon ksp1.npy -o out.npy --maps maps.npy", "do not match the k-space"),
         ("recon ksp1.npy -o out.npy --lamda -1", "lamda must be > 0"),
@@ -342,7 +347,7 @@ def test_help_is_fast_and_complete():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
     assert out.rstrip().endswith("[]")
-    for command in ("recon", "list", "info", "train", "demo", "export"):
+    for command in ("recon", "list", "info", "train", "demo", "example", "export"):
         assert command in out
 
 

@@ -34,7 +34,8 @@ def test_samples_mean_deviation_and_picture(sample, tmp_path):
     np.testing.assert_allclose(np.load("out_mean.npy"), x.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(np.load("out_std.npy"), x.std(axis=0, ddof=1), atol=1e-6)
     written = {p.name for p in tmp_path.iterdir()} - before
-    assert written == {"out.npy", "out.png", "out_mean.npy", "out_std.npy"}
+    files = {"out.npy", "out.png", "out_mean.npy", "out_std.npy"}
+    assert written == files | {".out.npy.made.json"}
 
 
 def test_the_figure_is_of_where_there_are_data(sample, tmp_path):
@@ -83,7 +84,8 @@ def test_a_volume_goes_on_where_it_was(sample, tmp_path, monkeypatch, small_volu
     np.testing.assert_allclose(np.load("out_mean.npy"), x.mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(np.load("out_std.npy"), x.std(axis=1, ddof=1), atol=1e-6)
     assert all((tmp_path / f"out_00{i}.png").is_file() for i in range(3))
-    assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*"))
+    hidden = [p.name for p in tmp_path.glob(".*")]
+    assert not list(tmp_path.glob("*.part")) and hidden == [".out.npy.made.json"]
 
     sample(line + "one.npy --slice 1")
     np.testing.assert_array_equal(np.load("one.npy"), x[1:2])

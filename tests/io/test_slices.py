@@ -321,8 +321,8 @@ def test_an_array_in_place_of_a_file(rng):
 
 def test_bad_outputs(tmp_path, rng):
     image = noise(rng, (40, 36))
-    with pytest.raises(ValueError, match="unknown ending '.png'"):
-        write_image(tmp_path / "out.png", image)
+    with pytest.raises(ValueError, match="unknown ending '.tif'"):
+        write_image(tmp_path / "out.tif", image)
     with pytest.raises(ValueError, match="make it first"):
         write_image(tmp_path / "missing" / "out.npy", image)
     with pytest.raises(ValueError, match="got shape"):

@@ -8,6 +8,7 @@ from sigpy_priors.load import load_prior, read_card
 from sigpy_priors.train import adaptation as adapting
 from sigpy_priors.train import loop
 from sigpy_priors.train.adaptation import adapt
+from sigpy_priors.train.config import load_config
 from sigpy_priors.train.loop import train
 
 OPTIM = {"steps": 120, "patience": 3, "batch_size": 8, "lr_rest": 3e-3}
@@ -127,3 +128,24 @@ def test_the_command_shows_a_table_and_a_picture(
     said = capsys.readouterr().out
     assert "| sigma | before | after | bundled example |" in said and str(out) in said
     assert out.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_training_from_a_prior_inherits(parent, tiny_data, tmp_path, make_config):
+    """Strength, data and licence; what the config says of itself is added."""
+    start = read_card(parent)
+    quick = dict(init=str(parent), optim__steps=2, optim__batch_size=2)
+    plain = make_config(**quick)
+    file = train(plain, tiny_data, tmp_path / "a", "cpu", show_pbar=False)
+    card = read_card(file)
+    assert card.parent == f"tiny, weights {start.weights_sha256}"
+    assert (card.strength, card.license, card.data) == (0.7, "MIT", start.data)
+
+    own = {"license": "CC0", "strength": 1.0, "data": [{"source": "mine"}]}
+    said = make_config(**quick, card=own)
+    file = train(said, tiny_data, tmp_path / "b", "cpu", show_pbar=False)
+    card = read_card(file)
+    assert (card.strength, card.license) == (1.0, "MIT; CC0")
+    assert card.data == [{"source": "waves"}, {"source": "mine"}]
+    # The whole config that lies beside the run says no more than the config.
+    again = load_config(tmp_path / "a" / "config.yaml")
+    assert again.card.strength is None

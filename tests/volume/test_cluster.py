@@ -191,8 +191,8 @@ def test_recon_and_sample_are_those_of_the_serial_run(
         f"sample ksp.npy --maps maps.npy --prior {tiny_prior_file} --slices 2:3 "
         "-n 2 --steps 3 --seed 7 --noise-std 0.05",
     ):
-        serial(f"{command} -o here.npy")
-        there = f"{command} -o there.npy --scheduler {address}".split()
+        serial(f"{command} -o here.npy --restart")
+        there = f"{command} -o there.npy --restart --scheduler {address}".split()
         assert (
             main(there) == 2 and "certificates are missing" in capsys.readouterr().err
         )

@@ -46,6 +46,7 @@ class Method:
         steps_without_data (int or None): noise levels where there are no data.
         any_term (bool): whether it asks for no more than ``prox`` or ``draw``, so that
             magnitudes do as well (:class:`sigpy_priors.scan.magnitude.MagnitudeTerm`).
+        jacobian (bool): whether its evaluations are largely Jacobian products.
     """
 
     function: Callable
@@ -54,6 +55,7 @@ class Method:
     cost: Callable[[int, dict], int]
     steps_without_data: int | None = None
     any_term: bool = False
+    jacobian: bool = False
 
     def evaluations(self, levels: int, **options: Any) -> int:
         """Network evaluations for each sample, for the progress bar."""
@@ -66,19 +68,20 @@ def _method(
     cost: Callable,
     alone: int | None = None,
     any_term: bool = False,
+    jacobian: bool = False,
 ):
     named = list(inspect.signature(function).parameters.values())[_COMMON:]
     options = {p.name: p.default for p in named}
-    return Method(function, steps, options, cost, alone, any_term)
+    return Method(function, steps, options, cost, alone, any_term, jacobian)
 
 
 METHODS: dict[str, Method] = {
-    "mmps": _method(mmps, 15, lambda n, o: n + o["products"], alone=60),
+    "mmps": _method(mmps, 15, lambda n, o: n + o["products"], alone=60, jacobian=True),
     "ald": _method(ald, 20, lambda n, o: n * o["steps_per_level"] + 1),
     "pula": _method(pula, 30, lambda n, o: n * o["steps_per_level"] + 1),
     "pc": _method(predictor_corrector, 30, lambda n, o: 2 * n - 1),
-    "dps": _method(dps, 30, lambda n, o: 2 * n - 1),
-    "pigdm": _method(pigdm, 30, lambda n, o: 2 * n),
+    "dps": _method(dps, 30, lambda n, o: 2 * n - 1, jacobian=True),
+    "pigdm": _method(pigdm, 30, lambda n, o: 2 * n, jacobian=True),
     "diffpir": _method(diffpir, 60, lambda n, o: n, any_term=True),
     "dds": _method(dds, 60, lambda n, o: n),
     "daps": _method(daps, 12, lambda n, o: n * o["ode_steps"], any_term=True),
