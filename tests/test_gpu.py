@@ -271,7 +271,9 @@ def test_torch_works_on_the_stream_of_cupy(cupy, monkeypatch):
 
 def test_the_benchmark_runs_on_the_cpu(tiny_prior_file, capsys):
     path = Path(__file__).parent / "benchmarks" / "gpu.py"
-    options = "--device -1 --size 64 --coils 2 --batch 2 --samples 2 --steps 3"
+    options = (
+        "--device -1 --size 64 --coils 2 --batch 2 --samples 2 --steps 3 --slices 2"
+    )
     runpy.run_path(str(path))["main"](
         f"--prior {tiny_prior_file} {options} --repeats 1 --matrix 64".split()
     )
