@@ -1,8 +1,8 @@
 """Complex priors from magnitudes: the comparison of Luo et al. (2023), at a small scale.
 
-    python tests/benchmarks/six_priors.py FOLDER [--minutes 6] [--slices 600]
+    python tests/benchmarks/six_priors.py FOLDER [--slices 600] [--only pixelcnn]
 
-PixelCNNs and diffusion models of the same sizes, trained for the same time: of complex
+PixelCNNs and diffusion models, all of a kind of the same size and trained for as many steps: of complex
 slices of one subject; of the magnitudes of fourteen; and of complex slices of fourteen
 whose phases are those of the scan (preserved), drawn by the diffusion model of the one
 subject (sampled, by ``sigpy-priors augment``), or random and smooth. Evaluated on scans of a
@@ -45,10 +45,12 @@ MASKS = {
 }
 NETWORKS = {
     "diffusion": {
+        "steps": 3000,
         "kind": "denoiser",
         "model": {"options": {"channels": [24, 48, 72], "blocks": [1, 1, 2]}},
     },
     "pixelcnn": {
+        "steps": 600,
         "kind": "density",
         "model": {
             "architecture": "pixelcnn",
@@ -135,9 +137,10 @@ def run(*arguments):
     )
 
 
-def train(folder, name, minutes):
+def train(folder, name):
     """One prior by ``sigpy-priors train``, which goes on where it was."""
     network, data, phase = PRIORS[name]
+    settings = yaml.safe_load(yaml.safe_dump(NETWORKS[network]))
     config = {
         "name": name,
         "data": {
@@ -147,11 +150,11 @@ def train(folder, name, minutes):
             "add_phase": False,
             "affine": 0,
         },
-        "optim": {"minutes": minutes, "batch_size": 8, "warmup": 20},
+        "optim": {"steps": settings.pop("steps"), "batch_size": 8, "warmup": 20},
         "val_every": 10**6,
         "checkpoint_every": 100,
         "card": {"strength": 0.5},
-        **yaml.safe_load(yaml.safe_dump(NETWORKS[network])),
+        **settings,
     }
     if phase == "none":
         config["model"]["options"]["channels"] = 1
@@ -182,7 +185,7 @@ def evaluate(prior, images, noise_std=0.02):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=6, help="of each training")
+    parser.add_argument("--only", default="", choices=["", *NETWORKS])
     parser.add_argument("--slices", type=int, default=600)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -191,11 +194,13 @@ def main():
     print("| network | data | phase | " + " | ".join(MASKS) + " |")
     print("|---" * (3 + len(MASKS)) + "|")
     for name, (network, data, phase) in PRIORS.items():
+        if args.only not in ("", network):
+            continue
         if phase == "sampled" and not (args.folder / data).exists():
             sampler = args.folder / "run" / "d-one" / "d-one.safetensors"
             source = args.folder / "magnitude.npz"
             run("augment", source, "-o", args.folder / data, "--prior", sampler)
-        prior = spp.load_prior(train(args.folder, name, args.minutes))
+        prior = spp.load_prior(train(args.folder, name))
         values = " | ".join(f"{v:.2f}" for v in evaluate(prior, images))
         subjects = "1 subject" if data == "one.npz" else "14 subjects"
         print(f"| {network} | {subjects} | {phase} | {values} |", flush=True)
