@@ -16,6 +16,7 @@ from sigpy_priors.backend import arrays
 from sigpy_priors.data.example import undersample
 from sigpy_priors.posterior.samplers import Denoiser, Noise, moment
 from sigpy_priors.scan.sense import sense_problem
+from sigpy_priors.scan.stack import ProblemStack
 
 
 @pytest.fixture
@@ -216,6 +217,22 @@ def test_slices_together_are_slices_one_by_one(cupy, case):
     assert isinstance(images, cupy.ndarray) and app.problem._normal is not None
     size = np.abs(expected).max(axis=(1, 2))[:, None, None]
     np.testing.assert_allclose(images.get() / size, expected / size, atol=1e-3)
+
+
+@pytest.mark.parametrize("fits", [[(1e-3, 20)] * 2, [(1e-3, 20), (1e-2, 4)]])
+def test_first_images_are_each_problem_s_own(cupy, case, fits):
+    """Some need a closer fit than others."""
+    y, mps, _ = case
+    problems = [
+        sense_problem(a, b, noise_std=None, device=0)
+        for a, b in zip(*_slices(y, mps, 2))
+    ]
+    for problem, fit in zip(problems, fits):
+        problem.first_fit, problem._first = fit, None
+    found = ProblemStack(problems).first_images().get()
+    for image, problem in zip(found, problems):
+        expected = problem.first_image().get()
+        assert np.abs(image - expected).max() < 1e-3 * np.abs(expected).max()
 
 
 def test_launches_of_slices_are_those_of_one(cupy, case):

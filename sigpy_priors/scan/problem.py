@@ -20,12 +20,12 @@ from sigpy_priors.linop.batch import many
 from sigpy_priors.linop.frame import mean_square, pseudo_inverse
 from sigpy_priors.scan.solve import conjugate_gradient
 
-__all__ = ["FIRST_ITER", "Problem", "check_noise_std"]
+__all__ = ["Problem", "check_noise_std"]
 
 _NORM_ITER = 10
 # The first image: regularisation relative to the squared gain, and steps.
 _FIRST_RHO = 1e-2
-FIRST_ITER = 8
+_FIRST_ITER = 8
 # A pixel that draws of A^H u reach with less than this, relative to their root
 # mean square, is not seen: three draws are that small by chance once in 1e17.
 _UNSEEN = 1e-3
@@ -73,7 +73,7 @@ class Problem:
     """
 
     linear = True
-    first_fit: tuple[float, int] = _FIRST_RHO, FIRST_ITER
+    first_fit: tuple[float, int] = _FIRST_RHO, _FIRST_ITER
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array, column
 from sigpy_priors.linop import HalvingSense, SenseNormal
-from sigpy_priors.scan.problem import FIRST_ITER, Problem
+from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.solve import conjugate_gradient
 
 __all__ = ["ProblemStack", "slice_problems"]
@@ -129,8 +129,12 @@ class ProblemStack:
 
     def first_images(self) -> Array:
         """As :meth:`Problem.first_image` of each, ``(S, *shape)``."""
+        steps = {p.first_fit[1] for p in self.problems}
+        if self._normal is None or len(steps) > 1:
+            xp = sp.get_array_module(self.AHy)
+            return xp.stack([p.first_image() for p in self.problems])
         rhos = [p.first_rho for p in self.problems]
-        return self.solve(rhos, self.AHy, None, FIRST_ITER, 0.0)
+        return self.solve(rhos, self.AHy, None, steps.pop(), 0.0)
 
 
 def slice_problems(
