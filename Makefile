@@ -1,5 +1,6 @@
 # make demo   reconstruct the bundled example into demo/
 # make check  rules, types and style, under a minute
+# make docs   this site in build/docs; a warning is an error
 # make test   the whole test suite
 # make fuzz   thousands of damaged files and wrong arguments; COUNT for each loader
 # make bench  what is measured, not asserted: tests/benchmarks
@@ -13,16 +14,23 @@ BIN := .venv/bin
 PINS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo check test fuzz bench clean
+.PHONY: demo check docs test fuzz bench clean
 
 demo: $(BIN)/.installed
 	$(BIN)/sigpy-priors demo --out demo
+	@echo "now: . $(BIN)/activate && sigpy-priors --help"
 
 check: $(BIN)/.installed-check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest -q tests/test_house.py
+
+# What Sphinx writes beside the sources would outlive what it is made of.
+docs: $(BIN)/.installed-docs
+	rm -rf build/docs docs/api/generated docs/gallery
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 # The tests run real BARTs, and TensorFlow, JAX and diffusers, made once in a cache
 # outside the tree. Where that is impossible they are skipped, each with a line;
@@ -60,19 +68,25 @@ $(BIN)/python:
 
 # Stamps: install once, and again only when the dependencies change.
 $(BIN)/.installed: $(PINS) | $(BIN)/python
-	@echo "installing the dependencies into .venv, once"
+	@echo "installing into .venv, once: 1.5 GB, most of it torch, minutes by the network"
+	@echo "(several GB more where pip takes torch for CUDA: README.md says how not to)"
 	$(PIP) -e .
 	@touch $@
 
 $(BIN)/.installed-check: $(PINS) | $(BIN)/python
 	@echo "installing what the checks need into .venv, once"
-	$(PIP) -e '.[train,bart,cluster,onnx,test,check]'
+	$(PIP) -e '.[train,cluster,onnx,test,check]'
 	@touch $@ $(BIN)/.installed-test $(BIN)/.installed
 
 $(BIN)/.installed-test: $(PINS) | $(BIN)/python
 	@echo "installing the dependencies of the tests into .venv, once"
-	$(PIP) -e '.[train,bart,cluster,onnx,test]'
+	$(PIP) -e '.[train,cluster,onnx,test]'
+	@touch $@ $(BIN)/.installed
+
+$(BIN)/.installed-docs: $(PINS) | $(BIN)/python
+	@echo "installing what the documentation needs into .venv, once"
+	$(PIP) -e '.[docs]'
 	@touch $@ $(BIN)/.installed
 
 clean:
-	rm -rf .venv demo build dist *.egg-info
+	rm -rf .venv demo build dist docs/api/generated docs/gallery *.egg-info

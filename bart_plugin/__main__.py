@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from bart_plugin import toolbox
+
+_EVAL = 'eval "$(python -m bart_plugin env)"'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--source", help="upstream tarball, instead of Debian's")
     p.set_defaults(run=_build)
     p = commands.add_parser(
+        "env", help='what puts it into a shell: eval "$(python -m bart_plugin env)"'
+    )
+    p.set_defaults(run=_env)
+    p = commands.add_parser(
         "install-pics", help="give stock BART 0.8.00 a pics with TensorFlow"
     )
     p.set_defaults(run=_install)
@@ -65,13 +74,30 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     bart = toolbox.build(args.version, args.source, lambda m: print(m, flush=True))
-    print(f"To use it in a shell: export BART_TOOLBOX_PATH={bart.parent}")
+    print(f"To use it in a shell:\n{_exports(bart)}\nor: {_EVAL}")
     return 0
+
+
+def _env(args: argparse.Namespace) -> int:
+    print(_exports(toolbox.find()))
+    return 0
+
+
+def _exports(bart: Path) -> str:
+    """Lines for a shell, after which ``bart`` is this one and says nothing else's."""
+    from bart_plugin.toolbox.runner import shell_settings
+
+    lines = [f"export {k}={shlex.quote(v)}" for k, v in shell_settings(bart).items()]
+    return "\n".join([*lines, f'export PATH={shlex.quote(str(bart.parent))}:"$PATH"'])
 
 
 def _install(args: argparse.Namespace) -> int:
     program = toolbox.install_pics()
-    print(f"installed {program}: 'bart pics -R TF:' of BART 0.8.00 works")
+    print(f"installed {program}, which 'bart pics' of stock BART 0.8.00 runs")
+    stock = shutil.which("bart")
+    version = toolbox.version_of(stock) if stock else None
+    if not version or not version.startswith("v0.8"):
+        print(f"There is no BART 0.8.00 on the PATH (found: {stock}, {version}).")
     return 0
 
 

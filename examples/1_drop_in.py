@@ -1,14 +1,20 @@
-"""One line: a learned prior where L1-wavelet stood, with a picture.
+"""One line: a learned prior where L1-wavelet stood
+================================================
 
-python examples/1_drop_in.py [--out drop_in.png]
+The bundled scan, R = 4, reconstructed by SigPy's ``L1WaveletRecon`` and by ``PriorRecon``,
+with a picture; about ten seconds on one core::
+
+    python examples/1_drop_in.py [--out drop_in.png]
 """
 
+# sphinx_gallery_thumbnail_path = "../examples/demo.jpg"
 import argparse
 
 import sigpy.mri as mr
 
 import sigpy_priors as spp
 from sigpy_priors.data.example import example, undersample
+from sigpy_priors.show.metrics import psnr
 
 
 def main(argv=None):
@@ -25,7 +31,8 @@ def main(argv=None):
     learned = spp.app.PriorRecon(y, mps, prior).run()
 
     spp.plot.compare({"L1-wavelet": wavelet, "learned": learned}, image, args.out)
-    print(f"{args.out}: learned prior on noise {y.std():.2g}, no parameter set")
+    before, after = psnr(wavelet, image), psnr(learned, image)
+    print(f"{args.out}: L1-wavelet {before:.2f} dB, learned prior {after:.2f} dB")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The prior as a Prox in a script of your own, with any Linop as the model.
+"""The prior as a Prox in a script of your own
+===========================================
+
+With any ``Linop`` as the model; here simultaneous multi-slice: two slices excited at once,
+one k-space::
 
     python examples/2_own_script.py
-
-Here simultaneous multi-slice: two slices excited at once, one k-space.
 """
 
 import argparse

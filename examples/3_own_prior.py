@@ -1,10 +1,11 @@
-"""A prior of your own: a network from elsewhere, checked against a closed form.
-
-    python examples/3_own_prior.py
+"""A prior of your own, checked against a closed form
+==================================================
 
 The "network" is one that predicts the noise of a DDPM (eps), and happens to be
 known in closed form, so that everything here can be verified. Any torch
-module takes its place: choose the preconditioning that it was trained with.
+module takes its place: choose the preconditioning that it was trained with::
+
+    python examples/3_own_prior.py
 """
 
 import argparse

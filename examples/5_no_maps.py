@@ -1,8 +1,12 @@
-"""No coil maps, no calibration: image and maps together, from a centre of 6 x 6.
+"""No coil maps, no calibration
+============================
 
-python examples/5_no_maps.py [--out joint.jpg]
+Image and maps together, from a centre of 6 x 6; about half a minute on one core::
+
+    python examples/5_no_maps.py [--out joint.jpg]
 """
 
+# sphinx_gallery_thumbnail_path = "../examples/joint.jpg"
 import argparse
 
 import numpy as np

@@ -1,10 +1,12 @@
-"""Slices that were excited together: one k-space, a stack of images.
+"""Slices that were excited together
+=================================
 
-python examples/6_multiband.py [--kspace SINGLE_BAND.npy] [--accel R] [--out sms.jpg]
+One k-space, a stack of images. K-space of each slice alone, (slices, coils, H, W), is
+combined as CAIPIRINHA would measure it; by default that of the bundled slice and of its
+turned self. Maps come from the centre of the single-band k-space, as they do from a
+calibration scan::
 
-K-space of each slice alone, (slices, coils, H, W), is combined as CAIPIRINHA would
-measure it; by default that of the bundled slice and of its turned self. Maps come from the
-centre of the single-band k-space, as they do from a calibration scan.
+    python examples/6_multiband.py [--kspace SINGLE_BAND.npy] [--accel R] [--out sms.jpg]
 """
 
 import argparse

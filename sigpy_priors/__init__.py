@@ -39,6 +39,7 @@ _NAMES = {
     "NetworkDensity": "priors.density",
     "GaussianPrior": "priors.gaussian",
     "GaussianMixturePrior": "priors.gaussian",
+    "EnergyPrior": "priors.energy",
     "Lifted": "priors.lifted",
     "Product": "priors.product",
     "PriorCard": "priors.card",

@@ -6,12 +6,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import sigpy as sp
 from sigpy.alg import Alg
 
-from sigpy_priors.backend.arrays import Array
+from sigpy_priors.backend.arrays import Array, column
 
-__all__ = ["HalfQuadraticSplitting", "LBFGS"]
+__all__ = ["BatchedSplitting", "HalfQuadraticSplitting", "LBFGS"]
 
 
 class HalfQuadraticSplitting(Alg):
@@ -119,6 +120,80 @@ class HalfQuadraticSplitting(Alg):
 
     def _done(self) -> bool:
         return self._rho is None or super()._done()
+
+
+class BatchedSplitting(Alg):
+    r""":class:`HalfQuadraticSplitting` of several images at once, each on its own.
+
+    All that are not finished go through the functions together; how far each has moved
+    is asked for once in an iteration.
+
+    Args:
+        proxf (function): maps (rho, z, x, members) to the images (n, ...) that minimise
+            :math:`f_i(x) + \frac{\rho_i}{2} \| x - z_i \|^2`; rho is an array (n,) on
+            the CPU, ``members`` are the numbers of these images.
+        proxg (function): maps (rho, x, members) likewise.
+        x (array): initial images (N, ...), overwritten.
+        rhos (sequence of function): of each image, as of
+            :class:`HalfQuadraticSplitting`.
+        max_iter (int): most iterations.
+        relax (float): :math:`\gamma`, in [1, 2).
+
+    Attributes:
+        x (array): solutions; of images that are not finished, the start.
+        rhos (list of list of float): couplings of each so far.
+    """
+
+    def __init__(
+        self,
+        proxf: Callable,
+        proxg: Callable,
+        x: Array,
+        rhos: Sequence[Callable[[int, float | None], float | None]],
+        max_iter: int,
+        relax: float = 1.0,
+    ) -> None:
+        self.proxf, self.proxg, self.relax = proxf, proxg, relax
+        self.x, self._next = x, rhos
+        self.members = list(range(len(x)))
+        self.rhos: list[list[float]] = [[] for _ in rhos]
+        self._x, self._u = x.copy(), x * 0
+        self._rho = np.array([r(0, None) for r in rhos], float)
+        self._last = self._rho
+        super().__init__(max_iter)
+
+    def _update(self) -> None:
+        xp = sp.get_array_module(self.x)
+        for i, rho in zip(self.members, self._rho.tolist()):
+            self.rhos[i].append(rho)
+        # u is the multiplier divided by rho.
+        self._u *= column(self._last / self._rho, self._u)
+        z = self.proxg(self._rho, self._x + self._u, self.members)
+        self._u += self.relax * (self._x - z)
+        x = self.proxf(self._rho, z - self._u, self._x, self.members)
+        moved = (x - self._x).reshape(len(x), -1)
+        changes = sp.to_device(xp.linalg.norm(moved, axis=1)).tolist()
+        self._x, self._last = x, self._rho
+        k = self.iter + 1
+        self._go_on([self._next[i](k, c) for i, c in zip(self.members, changes)])
+
+    def _go_on(self, rhos: list[float | None]) -> None:
+        """With those that are not finished."""
+        xp = sp.get_array_module(self.x)
+        ended = self.iter + 1 >= self.max_iter
+        done = [k for k, rho in enumerate(rhos) if ended or rho is None]
+        left = [k for k, rho in enumerate(rhos) if not (ended or rho is None)]
+        if done:
+            where = xp.asarray(np.array([self.members[k] for k in done]))
+            self.x[where] = self._x[xp.asarray(np.array(done))]
+            kept = xp.asarray(np.array(left, int))
+            self._x, self._u = self._x[kept], self._u[kept]
+            self.members = [self.members[k] for k in left]
+            self._last = self._last[left]
+        self._rho = np.array([rhos[k] for k in left], float)
+
+    def _done(self) -> bool:
+        return not self.members or super()._done()
 
 
 # Armijo's fraction of the expected decrease; halvings of a step before the

@@ -1,8 +1,8 @@
 """A stand-in for cupy that holds its arrays in numpy's memory.
 
 It is as strict as cupy: host and device arrays do not mix, and nothing is
-converted implicitly. It counts what is moved between the two, so that a test
-without a GPU sees every array that the real one would move.
+converted implicitly. It counts what is moved between the two, what is launched and
+how often the host waits, so that a test without a GPU sees what the real one would do.
 """
 
 import types
@@ -16,10 +16,17 @@ class Moves:
     Attributes:
         up (list of int): number of elements of each that went to the device.
         down (list of int): of each that came back.
+        launches (int): calls of functions on the device.
+        waits (int): times that the host asked for a value, and so waited for it.
     """
 
     def __init__(self):
+        self.clear()
+
+    def clear(self):
+        """Count from zero."""
         self.up, self.down = [], []
+        self.launches = self.waits = 0
 
 
 moves = Moves()
@@ -48,6 +55,7 @@ def _wrap(x):
 
 def _on_device(function):
     def call(*args, **kwargs):
+        moves.launches += 1
         return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))
 
     return call
@@ -63,6 +71,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def get(self):
         moves.down.append(self._a.size)
+        moves.waits += 1
         return self._a.copy()
 
     def set(self, a):
@@ -75,6 +84,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if out is not None:
             kwargs["out"] = out
+        moves.launches += 1
         result = getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
         return out[0] if out is not None else _wrap(result)
 
@@ -100,12 +110,15 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return (_wrap(v) for v in self._a)
 
     def __float__(self):
+        moves.waits += 1
         return float(self._a)
 
     def __int__(self):
+        moves.waits += 1
         return int(self._a)
 
     def __bool__(self):
+        moves.waits += 1
         return bool(self._a)
 
     def __dlpack__(self, stream=None, **kwargs):
@@ -156,8 +169,7 @@ class _Module(types.ModuleType):
 
 def make():
     """The module, with nothing counted yet."""
-    moves.up.clear()
-    moves.down.clear()
+    moves.clear()
     cp = _Module("cupy", np)
     for part in ("fft", "linalg", "random"):
         setattr(cp, part, _Module(f"cupy.{part}", getattr(np, part)))

@@ -3,8 +3,10 @@
 import ast
 import importlib.util
 import os
+import re
 import runpy
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,9 @@ def run(name, argv, capsys):
 
 def test_drop_in(tmp_path, capsys):
     picture = tmp_path / "drop_in.png"
-    run("1_drop_in.py", ["--out", str(picture)], capsys)
+    out = run("1_drop_in.py", ["--out", str(picture)], capsys)
+    before, after = (float(x) for x in re.findall(r"([\d.]+) dB", out))
+    assert after > before + 2
     assert picture.stat().st_size > 10_000
 
 
@@ -51,6 +55,12 @@ def test_no_maps(tmp_path, capsys):
     assert float(out.split()[-1]) > 0.999
 
 
+def test_slurm_names_what_it_lacks(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with pytest.raises(SystemExit, match=r"dask_jobqueue .*'\.\[cluster\]'"):
+        run("9_slurm.py", ["--show"], capsys)
+
+
 def test_multiband(tmp_path, capsys):
     picture = tmp_path / "sms.png"
     out = run("6_multiband.py", ["--out", str(picture)], capsys)
@@ -59,12 +69,38 @@ def test_multiband(tmp_path, capsys):
     assert prior < sense / 2
 
 
+def test_phases(tmp_path, capsys):
+    picture = tmp_path / "phases.png"
+    out = run("10_phases.py", ["--size", "64", "--out", str(picture)], capsys)
+    assert picture.stat().st_size > 10_000
+    own, drawn, noise = (
+        float(w) for w in out.replace(",", " ").split() if w.replace(".", "").isdigit()
+    )
+    assert drawn < 2 * own < noise / 4
+
+
+def test_density_samples(tmp_path, capsys):
+    picture = tmp_path / "chains.png"
+    argv = ["--size", "16", "--out", str(picture)]
+    out = run("11_density_samples.py", argv, capsys)
+    assert picture.stat().st_size > 10_000
+    assert ": converged after" in out
+
+
+def test_convex_energy(tmp_path, capsys):
+    picture = tmp_path / "convex.png"
+    argv = ["--max-iter", "30", "--out", str(picture)]
+    out = run("7_convex_energy.py", argv, capsys)
+    assert picture.stat().st_size > 10_000
+    assert float(out.split()[-1]) < 0.01
+
+
 @needs_jobqueue
 def test_slurm_script_asks_for_what_it_was_told(tmp_path, capsys):
     interrupt = signal.getsignal(signal.SIGINT)
     options = "--show --gpu --cpus 4 --memory 16GB --time 01:30:00 --partition fast"
     options = [*options.split(), "--sbatch=--account=lab", "--shared", str(tmp_path)]
-    script = run("slurm.py", options, capsys)
+    script = run("9_slurm.py", options, capsys)
     for line in (
         "#SBATCH -p fast",
         "#SBATCH --cpus-per-task=4",
@@ -103,7 +139,7 @@ def test_slurm_jobs_reconstruct(tmp_path, brain_slice, tiny_prior_file, monkeypa
     command = f"recon ksp.npy --maps maps.npy --prior {tiny_prior_file} -o".split()
     options = ["--jobs", "1", "--interface", "lo", "--scratch", str(tmp_path)]
     options += ["--shared", str(tmp_path), "--"]
-    example = runpy.run_path(str(EXAMPLES / "slurm.py"))["main"]
+    example = runpy.run_path(str(EXAMPLES / "9_slurm.py"))["main"]
     assert example([*options, *command, "there.npy"]) == 0
     assert main([*command, "here.npy"]) == 0
     np.testing.assert_allclose(np.load("there.npy"), np.load("here.npy"), atol=1e-5)
@@ -113,6 +149,7 @@ def test_compare_priors(tmp_path, capsys):
     picture = tmp_path / "compare.png"
     priors = ["brain", "brain-pixelcnn", "brain-pixelcnn-magnitude"]
     argv = ["--size", "64", "--max-iter", "4", "--out", str(picture)]
+    argv += ["--priors", *priors]
     out = run("4_compare_priors.py", argv, capsys)
     table = [line.split("|")[1].strip() for line in out.splitlines() if "|" in line]
     assert table[2:] == ["L1-wavelet", *priors]

@@ -11,9 +11,11 @@ import sigpy as sp
 
 from sigpy_priors import load_prior
 from sigpy_priors.app import PosteriorSampling, PriorRecon
+from sigpy_priors.app.solvers import HQS
 from sigpy_priors.backend import arrays
 from sigpy_priors.data.example import undersample
-from sigpy_priors.posterior.samplers import moment
+from sigpy_priors.posterior.samplers import Denoiser, Noise, moment
+from sigpy_priors.scan.sense import sense_problem
 
 
 @pytest.fixture
@@ -145,10 +147,101 @@ def test_sampling_moves_its_input_once_and_then_noise_only(cupy, case, monkeypat
     assert app.std.get().shape == y.shape[1:]
 
 
+def test_launches_of_a_batch_are_those_of_one(cupy, case):
+    """Operators, proxes and conjugate gradients; the host waits once in a few steps."""
+    y, mps, _ = case
+    problem = sense_problem(y, mps, noise_std=0.05, device=0)
+    rng = np.random.default_rng(0)
+    z, data = (
+        cupy.asarray((rng.standard_normal((5, *s)) * (1 + 1j)).astype(np.complex64))
+        for s in (problem.shape, y.shape)
+    )
+    other = problem.in_units_of(0.3)
+    for of in (
+        lambda n: problem.normal(z[:n]),
+        lambda n: problem.forward(z[:n]),
+        lambda n: problem.adjoint(data[:n]),
+        lambda n: other.gradient(z[:n]),
+        lambda n: problem.prox(0.3, z[:n], None, 12, 0.0),
+        lambda n: other.solve(
+            0.1 * cupy.ones((n, 1, 1), np.float32), z[:n], None, 12, 0
+        ),
+    ):
+        of(1)  # what is kept for all calls
+        counts = []
+        for n in (2, 5):
+            cupy.moves.clear()
+            out = of(n)
+            counts.append((cupy.moves.launches, cupy.moves.waits))
+            assert len(out) == n and not cupy.moves.up + cupy.moves.down
+        assert counts[0] == counts[1] and counts[0][0] > 0
+        assert counts[0][1] <= 12 / 4
+
+
+def test_launches_of_samples_are_those_of_one(cupy, case, monkeypatch):
+    y, mps, prior = case
+    monkeypatch.setattr(moment, "_INNER_TOL", 0.0)
+    counts = []
+    for n in (2, 6):
+        app = PosteriorSampling(
+            y, mps, prior, n, steps=3, noise_std=0.05, products=6, device=0,
+            show_pbar=False,
+        )  # fmt: skip
+        data, noise = app.data, Noise(0, range(n), app.data.y)
+        cupy.moves.clear()
+        moment.mmps(Denoiser(prior), data, noise, app.sigmas, products=6)
+        counts.append((cupy.moves.launches, cupy.moves.waits))
+    assert counts[0] == counts[1]
+
+
+def _slices(y, mps, n):
+    """n slices: rolled, of other units, noise and sampling."""
+    rng = np.random.default_rng(0)
+    noise = 0.02 * rng.standard_normal((n, *y.shape)) * (y != 0)
+    ys = [
+        10.0**i * (np.roll(y, i, -1) + np.roll(e, i, -1)) for i, e in enumerate(noise)
+    ]
+    return np.stack(ys).astype(y.dtype), np.stack(
+        [np.roll(mps, i, -1) for i in range(n)]
+    )
+
+
+def test_slices_together_are_slices_one_by_one(cupy, case):
+    y, mps, prior = case
+    y, mps = _slices(y, mps, 3)
+    mps[1, 0] = y[1, 0] = 0  # a coil less
+    expected = PriorRecon(y, mps, prior, slices=True, show_pbar=False).run()
+    app = PriorRecon(y, mps, prior, slices=True, device=0, show_pbar=False)
+    images = app.run()
+    assert isinstance(images, cupy.ndarray) and app.problem._normal is not None
+    size = np.abs(expected).max(axis=(1, 2))[:, None, None]
+    np.testing.assert_allclose(images.get() / size, expected / size, atol=1e-3)
+
+
+def test_launches_of_slices_are_those_of_one(cupy, case):
+    """Of an iteration: the host waits once, however many slices there are."""
+    y, mps, prior = case
+    y, mps = _slices(y, mps, 4)
+    hqs = HQS(cg_tol=1e-9, cg_iter=8)  # as many steps everywhere
+    per_iteration = []
+    for n in (2, 4):
+        counts = []
+        for limit in (2, 5):
+            app = PriorRecon(
+                y[:n], mps[:n], prior, solver=hqs, max_iter=limit, slices=True,
+                device=0, show_pbar=False,
+            )  # fmt: skip
+            cupy.moves.clear()
+            app.run()
+            counts.append((cupy.moves.launches, cupy.moves.waits, len(cupy.moves.up)))
+        per_iteration.append(np.subtract(*counts[::-1]) / 3)
+    launches, waits, up = per_iteration[0]
+    np.testing.assert_array_equal(per_iteration[1], per_iteration[0])
+    assert launches > 0 and waits <= 8 / 4 + 1
+
+
 def test_coordinates_are_moved_once(cupy, case, monkeypatch):
     """As far as there is no GPU: SigPy's gridding runs on one only."""
-    from sigpy_priors.scan.sense import sense_problem
-
     seen = {}
     monkeypatch.setattr(
         "sigpy_priors.linop.multicoil.Sense",
@@ -178,7 +271,9 @@ def test_torch_works_on_the_stream_of_cupy(cupy, monkeypatch):
 
 def test_the_benchmark_runs_on_the_cpu(tiny_prior_file, capsys):
     path = Path(__file__).parent / "benchmarks" / "gpu.py"
-    options = "--device -1 --size 64 --coils 2 --batch 2 --samples 2 --steps 3"
+    options = (
+        "--device -1 --size 64 --coils 2 --batch 2 --samples 2 --steps 3 --slices 2"
+    )
     runpy.run_path(str(path))["main"](
         f"--prior {tiny_prior_file} {options} --repeats 1 --matrix 64".split()
     )

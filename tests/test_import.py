@@ -9,7 +9,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import documentation
 import pytest
+from documentation import PAGES
 
 import bart_plugin
 import sigpy_priors
@@ -130,9 +132,16 @@ def test_what_docstrings_refer_to_exists(path):
         resolve(name)
 
 
-def test_what_the_readme_calls_exists():
-    text = (ROOT / "README.md").read_text()
-    names = set(re.findall(r"\bspp((?:\.[A-Za-z_]\w*)+)", text))
-    assert len(names) > 4
-    for name in names:
+# Not entry points, whose groups stand in quotes.
+NAME = re.compile(r"(?<!\")\b(?:spp|sigpy_priors)((?:\.[A-Za-z_]\w*)+)(?![\w/])")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=documentation.name)
+def test_what_the_documentation_calls_exists(page):
+    for name in NAME.findall(page.read_text()):
         resolve(f"sigpy_priors{name}")
+
+
+def test_the_documentation_calls_something():
+    assert len({n for page in PAGES for n in NAME.findall(page.read_text())}) > 30
+    assert len(NAME.findall(documentation.README.read_text())) > 4

@@ -115,7 +115,22 @@ def _run(args: argparse.Namespace) -> int:
         algorithm=algorithm,
     )
     print(f"wrote {written.graph} and {written.card}\nuse it with\n  {written.command}")
+    print(_remarks(args.kind, written.command, shape, args.slices, maps))
     return 0
+
+
+def _remarks(
+    kind: str, command: str, shape: tuple[int, ...], slices: int, maps: int
+) -> str:
+    """What the printed command holds for: BART's own messages do not say it."""
+    size = ":".join(map(str, shape[::-1]))
+    said = f"for images of {size} in BART, {maps} set(s) of maps, {slices} slice(s)"
+    if kind == "pics":
+        said += "; its numbers belong together"
+        if " -m " not in command:
+            # Neither FISTA nor its step converges on a trajectory otherwise.
+            said += "; with -t add -e, else the image is NaN"
+    return said
 
 
 def _fit(args: argparse.Namespace, prior: Any) -> tuple[Any, tuple[int, ...]]:

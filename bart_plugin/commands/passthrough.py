@@ -192,5 +192,5 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     program = capable_program("pics -R TF:", None)
     _check_sizes(program, maps)
-    with environment(program):
-        return subprocess.run([str(program), *command]).returncode
+    done = subprocess.run([str(program), *command], env=environment(program))
+    return done.returncode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,18 @@ import sigpy as sp
 
 from sigpy_priors.alg import LBFGS, HalfQuadraticSplitting
 from sigpy_priors.app import solvers
-from sigpy_priors.app.regularizers import Regularizer, factors
+from sigpy_priors.app.annealing import Annealing, SlicesSplitting
+from sigpy_priors.app.recon_settings import check_recon
+from sigpy_priors.app.regularizers import Regularizer, factors, strength
 from sigpy_priors.backend.arrays import Array
-from sigpy_priors.backend.validate import check_count, check_number, check_result
-from sigpy_priors.priors.base import DenoiserPrior, Prior, check_kind
+from sigpy_priors.backend.validate import check_result
+from sigpy_priors.priors.base import Prior
 from sigpy_priors.scan.noise import estimate_scale
 from sigpy_priors.scan.problem import Problem
 from sigpy_priors.scan.sense import sense_problem
+from sigpy_priors.scan.stack import ProblemStack, slice_problems
 
 __all__ = ["PriorRecon"]
-
-# Noiseless data still need a finite weight.
-_SIGMA_FLOOR = 1e-4
-# Relative to the statistically right strength, these are hardly meant.
-_LAMDA_RANGE = 0.02, 50
-# What SigPy's app takes and its solvers use here; others would be ignored.
-_SIGPY = (
-    "accelerate", "alpha", "leave_pbar", "max_cg_iter", "max_power_iter", "rho",
-    "save_objective_values", "sigma", "tau", "tol",
-)  # fmt: skip
 
 
 class PriorRecon(sp.app.LinearLeastSquares):
@@ -54,7 +46,8 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
-        mps (array): sensitivity maps (coils, H, W), in any units.
+        mps (array): sensitivity maps (coils, H, W), in any units, or several sets
+            (sets, coils, H, W), of which each gets an image.
         prior (DenoiserPrior, DensityPrior or list): learned prior; or a list of
             priors, proximal operators of SigPy and pairs (prox, linop), whose sum
             regularises (:mod:`sigpy_priors.app.regularizers`).
@@ -81,14 +74,16 @@ class PriorRecon(sp.app.LinearLeastSquares):
         noise (array or None): covariance, deviations or a noise scan of the
             coils (:func:`sigpy_priors.scan.sense.sense_problem`).
         three_d (bool): k-space is three-dimensional, (coils, D, H, W).
+        slices (bool): k-space and maps have slices first, (slices, coils, ...): each with
+            its noise level and scale, together through the prior. With "hqs" and one
+            denoiser; weights, coordinates and noise are those of every slice.
         **kwargs: other arguments of :class:`sigpy.app.LinearLeastSquares`.
 
     Attributes:
-        problem (Problem): operator, data and noise.
-        noise_std (float): noise level in use, in the units of ``y``.
-        scale (float): magnitude that the prior sees as 1.
-        sigmas (array): noise levels of "hqs" so far, relative to the scale.
-        converged (bool): whether the image had ceased to change.
+        problem (Problem): operator, data and noise; with slices their
+            :class:`~sigpy_priors.scan.stack.ProblemStack`.
+        noise_std (float): noise level in use, in the units of ``y``; array of slices.
+        scale (float): magnitude that the prior sees as 1; array of slices.
         objective_values (list): with ``save_objective_values``: the objective
             above for a prior that has a density, else its data term.
         prior_values (list): the prior's part of it, zero without a density.
@@ -104,12 +99,16 @@ class PriorRecon(sp.app.LinearLeastSquares):
         IEEE TPAMI, 44(10), 6360-6376.
     """
 
-    # What SigPy's class sets to None first, and what is asked for by its kind.
+    # What SigPy's class sets to None first, is asked for by its kind, or is of slices.
     x: Any
+    problem: Any
+    noise_std: Any
+    scale: Any
     alg: Any
     proxg: Any
     prior: Any
     settings: Any
+    _annealing: Any = None
 
     def __init__(
         self,
@@ -129,19 +128,24 @@ class PriorRecon(sp.app.LinearLeastSquares):
         transp_nufft: bool = False,
         noise: Array | None = None,
         three_d: bool = False,
+        slices: bool = False,
         **kwargs: Any,
     ) -> None:
-        options = _checked(prior, lamda, solver, max_iter, kwargs)
-        problem = sense_problem(
-            y, mps, weights, coord, noise_std, noise, device, coil_batch_size, comm,
-            transp_nufft, three_d,
-        )  # fmt: skip
-        self._assemble(problem, prior, *options, show_pbar, kwargs)
+        options = check_recon(prior, lamda, solver, max_iter, kwargs, slices, three_d)
+
+        def problem(y: Array, mps: Array) -> Problem:
+            return sense_problem(
+                y, mps, weights, coord, noise_std, noise, device, coil_batch_size,
+                comm, transp_nufft, three_d,
+            )  # fmt: skip
+
+        made = slice_problems(problem, y, mps) if slices else problem(y, mps)
+        self._assemble(made, prior, *options, show_pbar, kwargs)
 
     @classmethod
     def of(
         cls,
-        problem: Problem,
+        problem: Problem | ProblemStack,
         prior: Prior | list,
         lamda: float | None = None,
         solver: str | solvers.Solver | None = None,
@@ -152,7 +156,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         """Reconstruct any inverse problem.
 
         Args:
-            problem (Problem): operator, data and noise.
+            problem (Problem or ProblemStack): operator, data and noise.
             prior (Prior or list): as of the class.
             lamda (float or None): strength of the prior, 1 by default.
             solver (str, Solver or None): as of the class.
@@ -163,7 +167,8 @@ class PriorRecon(sp.app.LinearLeastSquares):
         Returns:
             PriorRecon: the app.
         """
-        options = _checked(prior, lamda, solver, max_iter, kwargs)
+        slices = isinstance(problem, ProblemStack)
+        options = check_recon(prior, lamda, solver, max_iter, kwargs, slices)
         app = cls.__new__(cls)
         app._assemble(problem, prior, *options, show_pbar, kwargs)
         return app
@@ -193,7 +198,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
 
     def _assemble(
         self,
-        problem: Problem,
+        problem: Problem | ProblemStack,
         prior: Prior | list,
         lamda: float,
         solver: solvers.Solver,
@@ -201,27 +206,26 @@ class PriorRecon(sp.app.LinearLeastSquares):
         show_pbar: bool,
         kwargs: dict,
     ) -> None:
+        if isinstance(problem, ProblemStack):
+            self._assemble_slices(problem, prior, lamda, solver, max_iter, show_pbar)
+            return
         xp = sp.get_array_module(problem.y)
         if not xp.any(problem.y):
             raise ValueError("y: all values are zero, nothing to reconstruct.")
         self.problem, self.prior, self.settings = problem, prior, solver
         self.noise_std, self.comm = problem.noise_std, problem.comm
         self.prior_values: list[float] = []
-        self.converged = False
         x = problem.first_image()
         self.scale = estimate_scale(x)
         unit = problem.gain * self.scale  # of the data, for an image of 1
 
-        def strength(prior: Any) -> float:
-            sigma = max(self.noise_std / unit, _SIGMA_FLOOR)
-            if isinstance(prior, DenoiserPrior):
-                sigma = max(sigma, prior.sigma_range[0])
-            return lamda * prior.strength * (sigma * unit) ** 2 / 2
+        def right(prior: Any) -> float:
+            return strength(prior, lamda, self.noise_std, unit)
 
-        self._strength, self._limit = strength, max_iter
+        self._strength, self._limit = right, max_iter
         dual = solver.name == "PrimalDualHybridGradient"
         self.regularizer = Regularizer(
-            factors(prior, solver.splits), x.shape, strength, self.scale,
+            factors(prior, solver.splits), x.shape, right, self.scale,
             problem.gain if dual else 1.0, solver.name == "hqs",
         )  # fmt: skip
         if isinstance(solver, solvers.SigpySolver) and solver.name == "ADMM":
@@ -239,6 +243,16 @@ class PriorRecon(sp.app.LinearLeastSquares):
             show_pbar=show_pbar and (self.comm is None or self.comm.rank == 0),
             **kwargs,
         )
+
+    def _assemble_slices(self, stack, prior, lamda, solver, max_iter, show_pbar):
+        with sp.get_device(stack.AHy):
+            splitting = SlicesSplitting(stack, prior, lamda, solver, max_iter)
+        self.problem, self.prior, self.settings = stack, prior, solver
+        self.solver, self.save_objective_values = solver.name, False
+        self.noise_std, self.scale = stack.noise_std, splitting.scale
+        self._annealing = splitting.annealing
+        self.alg, self.x = splitting.alg, splitting.alg.x
+        sp.app.App.__init__(self, self.alg, show_pbar=show_pbar)
 
     def _prior_value(self, x: Array) -> float:
         r""":math:`-\lambda \log p(x / s)`; SigPy asks once for every objective."""
@@ -259,7 +273,7 @@ class PriorRecon(sp.app.LinearLeastSquares):
         """Reconstruct.
 
         Returns:
-            array: image (H, W), on the device of the problem.
+            array: image (H, W), or (slices, H, W), on the device of the problem.
         """
         with sp.get_device(self.x):
             x: Any = super().run()
@@ -272,9 +286,18 @@ class PriorRecon(sp.app.LinearLeastSquares):
             return xp.where(self.problem.support, x, 0)
 
     @property
-    def sigmas(self) -> np.ndarray:
-        """array: noise levels of "hqs" so far, relative to the scale."""
-        return self._nominal * self.problem.gain / np.sqrt(self.alg.rhos)
+    def sigmas(self) -> Any:
+        """array: noise levels of "hqs" so far, relative to the scale; list of slices."""
+        if isinstance(self._annealing, list):
+            return [a.sigma(r) for a, r in zip(self._annealing, self.alg.rhos)]
+        return self._annealing.sigma(self.alg.rhos)
+
+    @property
+    def converged(self) -> Any:
+        """bool: whether the image had ceased to change; list of slices."""
+        if isinstance(self._annealing, list):
+            return [a.converged for a in self._annealing]
+        return self._annealing is not None and self._annealing.converged
 
     def _get_alg(self) -> None:
         if self.solver == "LBFGS":
@@ -313,31 +336,20 @@ class PriorRecon(sp.app.LinearLeastSquares):
             self.sigma = bounded(self.tau)
 
     def _get_hqs(self, hqs: solvers.HQS) -> None:
-        gain, pixels = self.problem.gain, math.sqrt(self.x.size)
-        # The level at which the coupling is that of the data, rho = gain^2.
         lamda, G = self.regularizer.lamda, self.G
-        self._nominal = math.sqrt(2 * lamda) / (gain * self.scale)
-        levels = hqs.levels(self._nominal, self.regularizer.highest, self._limit)
-
-        def coupling(sigma: float) -> float:
-            return (self._nominal * gain / sigma) ** 2
-
-        def rhos(k: int, change: float | None) -> float | None:
-            if change is not None:
-                change /= pixels * self.scale
-            sigma, self.converged = levels(change)
-            return None if sigma is None else coupling(sigma)
+        annealing = self._annealing = Annealing(
+            hqs, lamda, self.problem.gain, self.scale, self.x.size,
+            self.regularizer.highest, self._limit,
+        )  # fmt: skip
 
         def proxf(alpha: float, z: Array, x: Array) -> Array:
-            # What is left of an error e in the weakest direction is rho e.
-            sigma = self._nominal * gain * math.sqrt(alpha)
             b = self.problem.AHy + (z if G is None else G.H(z)) / alpha
             size = float(sp.get_array_module(b).linalg.norm(b)) or 1.0
-            tol = hqs.cg_tol * sigma * self.scale * pixels / (alpha * size)
+            tol = annealing.error(1 / alpha) / size
             return self.problem.solve(1 / alpha, b, x, hqs.cg_iter, tol, G)
 
         self.alg = HalfQuadraticSplitting(
-            proxf, self.proxg, self.x, rhos, self.max_iter, hqs.relax, G
+            proxf, self.proxg, self.x, annealing.rho, self.max_iter, hqs.relax, G
         )
 
     def _summarize(self) -> None:
@@ -345,29 +357,3 @@ class PriorRecon(sp.app.LinearLeastSquares):
         if not hasattr(self.alg, "resid"):
             self.alg.resid = math.nan
         super()._summarize()
-
-
-def _checked(
-    prior: Any, lamda: Any, solver: Any, max_iter: Any, kwargs: dict
-) -> tuple[float, solvers.Solver, int | None]:
-    """Every argument that is not data, before anything is computed."""
-    if isinstance(prior, list):
-        factors(prior)
-    else:
-        check_kind(prior)
-    lamda = 1.0 if lamda is None else check_number("lamda", lamda, strict=True)
-    if not _LAMDA_RANGE[0] <= lamda <= _LAMDA_RANGE[1]:
-        warnings.warn(
-            f"lamda={lamda:g}: 1 is the statistically right strength of the prior, and "
-            f"this is {lamda:g} times that; a wavelet's lamda is another quantity.",
-            stacklevel=3,
-        )
-    if max_iter is not None:
-        max_iter = check_count("max_iter", max_iter)
-    if unknown := sorted(set(kwargs) - set(_SIGPY)):
-        raise ValueError(
-            f"{', '.join(unknown)}: not an argument that takes effect here; known "
-            f"beside the named ones are {', '.join(_SIGPY)}. A prox of your own goes "
-            f"beside the prior: prior=[prior, prox] or [prior, (prox, G)]."
-        )
-    return float(lamda), solvers.get_solver(solver, prior), max_iter

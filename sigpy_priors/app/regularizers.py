@@ -54,7 +54,10 @@ from sigpy_priors.priors.lifted import Lifted
 from sigpy_priors.priors.product import Product
 from sigpy_priors.prox import DenoiserReg, LogPriorReg
 
-__all__ = ["Factor", "Regularizer", "factors"]
+__all__ = ["Factor", "Regularizer", "factors", "strength"]
+
+# Noiseless data still need a finite weight.
+_SIGMA_FLOOR = 1e-4
 
 # The prox of a density among several: steps, and the relative one at which they end.
 _STEPS = 10
@@ -70,6 +73,24 @@ class Factor:
     what: Prior | sp.prox.Prox
     weight: float = 1.0
     W: sp.linop.Linop | None = None
+
+
+def strength(prior: Any, lamda: float, noise_std: float, unit: float) -> float:
+    r"""The right :math:`\lambda_i` of a prior, times a factor.
+
+    Args:
+        prior (Prior): the prior.
+        lamda (float): the factor.
+        noise_std (float): of the data.
+        unit (float): of the data, for an image that the prior knows as 1.
+
+    Returns:
+        float: in squared units of the data.
+    """
+    sigma = max(noise_std / unit, _SIGMA_FLOOR)
+    if isinstance(prior, DenoiserPrior):
+        sigma = max(sigma, prior.sigma_range[0])
+    return lamda * prior.strength * (sigma * unit) ** 2 / 2
 
 
 def factors(prior: Any, splits: bool = True) -> list[Factor]:
@@ -170,7 +191,7 @@ class Regularizer:
             (
                 f.what.sigma_range[1]
                 * math.sqrt(self.lamda / (f.weight * strength(f.what)))
-                for f in parts
+                for f in self.parts
                 if isinstance(f.what, DenoiserPrior)
             ),
             default=math.inf,

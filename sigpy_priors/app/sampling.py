@@ -49,7 +49,7 @@ class PosteriorSampling(sp.app.App):
 
     Args:
         y (array): k-space measurements (coils, ...), zero where not sampled.
-        mps (array): sensitivity maps (coils, H, W), in any units.
+        mps (array): sensitivity maps (coils, H, W), or sets (sets, coils, H, W).
         prior (DenoiserPrior or DensityPrior): learned prior.
         num_samples (int): how many to draw; of chains, how many independent ones.
         weights (float, array or None): relative precisions of the data.

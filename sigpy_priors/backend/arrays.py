@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Array",
+    "column",
     "is_torch",
     "to_torch",
     "from_torch",
@@ -63,6 +64,20 @@ def _after_fork() -> None:
 def is_torch(x: object) -> bool:
     """Tell a torch tensor without importing torch."""
     return type(x).__module__.partition(".")[0] == "torch"
+
+
+def column(values: Sequence[float] | np.ndarray, like: Array) -> Array:
+    """A number for each member of a batch, shaped to multiply the batch.
+
+    Args:
+        values (sequence of float): N numbers, on the CPU.
+        like (array): numpy or cupy array (N, ...).
+
+    Returns:
+        array: real, (N, 1, ...), of the precision and on the device of ``like``.
+    """
+    v = np.asarray(values, like.real.dtype).reshape((-1,) + (1,) * (like.ndim - 1))
+    return sp.to_device(v, sp.get_device(like))
 
 
 def to_torch(x: Array) -> torch.Tensor:

@@ -3,7 +3,19 @@
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["require"]
+__all__ = ["how_to_install", "require"]
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra; the project is in no package index.
+
+    Args:
+        extra (str): the extra in ``pyproject.toml``.
+
+    Returns:
+        str: for a message.
+    """
+    return f"pip install -c constraints.txt '.[{extra}]' in the clone of sigpy-priors"
 
 
 def require(*names: str, extra: str) -> list[ModuleType]:
@@ -23,7 +35,6 @@ def require(*names: str, extra: str) -> list[ModuleType]:
         return [import_module(name) for name in names]
     except ImportError as e:
         raise ImportError(
-            f"{' and '.join(names)} cannot be imported ({e}): "
-            f"pip install 'sigpy-priors[{extra}]'.",
+            f"{' and '.join(names)} cannot be imported ({e}): {how_to_install(extra)}.",
             name=e.name,
         ) from e

@@ -29,7 +29,7 @@ def run_list(args: argparse.Namespace) -> None:
     for name, path in bundled().items():
         card = read_card(path)
         if card.sigma_range is None:
-            what = f"density of images with noise {card.sigma:g}"
+            what = f"{card.kind} of images with noise {card.sigma:g}"
         else:
             low, high = card.sigma_range
             what = f"denoiser, sigma {low:g} to {high:g}"

@@ -43,6 +43,12 @@ def add_parser(commands: Any) -> None:
     p.add_argument(
         "--transp-nufft", action="store_true", help="adjoint NUFFT by transposition"
     )
+    p.add_argument(
+        "--together",
+        type=int,
+        metavar="N",
+        help="slices that go through the prior together [16 on a GPU, else 1]",
+    )
     p.set_defaults(run=run)
 
 
@@ -58,6 +64,7 @@ def run(args: argparse.Namespace) -> None:
         solver=args.solver,
         max_iter=args.max_iter,
         transp_nufft=args.transp_nufft,
+        together=args.together,
     )
     with job.finished(args.output, **run_arguments(args)) as volume:
         image = volume.images if volume.is_volume else volume.images[0]

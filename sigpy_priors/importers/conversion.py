@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sigpy_priors.backend.extras import how_to_install
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.io.output import check_writable, refuse_inputs
 
@@ -190,9 +191,8 @@ def _run(name, python, job, folder):
         ) from None
     if "missing" in result:
         raise ConversionError(
-            f"{python} lacks {result['missing']}: pip install "
-            f"'sigpy-priors[{FRAMEWORKS[name]}]', or name a Python that has it with "
-            f"--python PATH or {PYTHON}."
+            f"{python} lacks {result['missing']}: {how_to_install(FRAMEWORKS[name])}, "
+            f"or name a Python that has it with --python PATH or {PYTHON}."
         )
     if "refused" in result:
         raise ConversionError(result["refused"])

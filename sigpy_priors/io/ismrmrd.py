@@ -72,16 +72,9 @@ def read_ismrmrd(path: str | Path, group: str | None = None) -> RawScan:
         ValueError: if the header is unreadable, there are several measurements,
             data are not 2-D Cartesian, or a line does not fit the encoded matrix.
     """
-    with open_h5(path) as file:
-        names: list[str] = list(file)
-        groups = [g for g in names if _is_measurement(file, g)]
-        for name in [group] if group else groups:
-            for part in ("xml", "data"):
-                h5_dataset(file, f"{name}/{part}")
-    if group is None:
-        group = _only_image(path, groups)
-    header, acquisitions = _read(path, group)
-    others = (_read(path, other)[1] for other in groups if other != group)
+    group, groups = measurement(path, group)
+    header, acquisitions = read_group(path, group)
+    others = (read_group(path, other)[1] for other in groups if other != group)
     return assemble(path, header, _xml(path, group), acquisitions, others)
 
 
@@ -109,6 +102,11 @@ def assemble(
         ValueError: as :func:`read_ismrmrd`.
     """
     parallel = [e.parallelImaging for e in header.encoding if e.parallelImaging]
+    if any(p.multiband and p.multiband.multiband_factor > 1 for p in parallel):
+        raise ValueError(
+            f"{path}: got slices that were excited together (multiband), expected one "
+            f"at a time: sigpy_priors.io.ismrmrd_multiband.read_multiband reads them."
+        )
     modes = {_word(p.calibrationMode).lower() for p in parallel}
     measured = sort_lines(acquisitions, bool(modes & _OF_IMAGE))
     if not measured.image:
@@ -122,19 +120,41 @@ def assemble(
             f"were left out.",
             stacklevel=2,
         )
-    encoding = _encoding(path, header, measured.image)
-    keys = sorted({_key(a) for a in measured.image})
-    ksp = _kspace(path, encoding, measured, measured.image, keys)
+    encoding = encoding_of(path, header, measured.image)
+    keys = sorted({line_key(a) for a in measured.image})
+    ksp = place_kspace(path, encoding, measured, measured.image, keys)
     noise = measured.noise
     for other in others if not noise else ():
         noise = noise or sort_lines(other, True).noise
     return RawScan(
         ksp if len(ksp) > 1 else ksp[0],
-        _covariance(path, noise, ksp.shape[1]),
+        noise_covariance_of(path, noise, ksp.shape[1]),
         _calibration(path, header, encoding, measured, keys, ksp.shape[-2:]),
         _image_shape(encoding, ksp.shape[-2:]),
-        of_lines(encoding, measured.image, keys, _key, xml),
+        of_lines(encoding, measured.image, keys, line_key, xml),
     )
+
+
+def measurement(path: str | Path, group: str | None) -> tuple[str, list[str]]:
+    """The HDF5 group to read, and all that are measurements.
+
+    Args:
+        path (str or Path): HDF5 file.
+        group (str or None): the one that was asked for.
+
+    Returns:
+        tuple: its name, and all names.
+
+    Raises:
+        ValueError: if there is none, or several with images.
+    """
+    with open_h5(path) as file:
+        names: list[str] = list(file)
+        groups = [g for g in names if _is_measurement(file, g)]
+        for name in [group] if group else groups:
+            for part in ("xml", "data"):
+                h5_dataset(file, f"{name}/{part}")
+    return _only_image(path, groups) if group is None else group, groups
 
 
 def _is_measurement(file: Any, name: str) -> bool:
@@ -142,7 +162,7 @@ def _is_measurement(file: Any, name: str) -> bool:
     return hasattr(item, "keys") and {"xml", "data"} <= set(item)
 
 
-def _read(path: str | Path, group: str) -> tuple[Any, list]:
+def read_group(path: str | Path, group: str) -> tuple[Any, list]:
     # The XML parser raises many kinds.
     check_heaps(path)
     with (
@@ -168,7 +188,7 @@ def _only_image(path: str | Path, groups: list[str]) -> str:
     """The measurement that is one; others are adjustments, such as noise scans."""
     if len(groups) == 1:
         return groups[0]
-    images = [g for g in groups if sort_lines(_read(path, g)[1], True).image]
+    images = [g for g in groups if sort_lines(read_group(path, g)[1], True).image]
     if len(images) > 1:
         raise ValueError(
             f"{path}: got {len(images)} measurements, {', '.join(images)}, expected "
@@ -182,11 +202,11 @@ def _word(value: Any) -> str:
     return str(getattr(value, "value", value))
 
 
-def _key(a: Any) -> tuple[int, ...]:
+def line_key(a: Any) -> tuple[int, ...]:
     return Line(a, 0, 0, np.empty(0), False).key()
 
 
-def _encoding(path: str | Path, header: Any, lines: Sequence[Any]) -> Any:
+def encoding_of(path: str | Path, header: Any, lines: Sequence[Any]) -> Any:
     spaces = {a.encoding_space_ref for a in lines}
     if len(spaces) > 1 or max(spaces) >= len(header.encoding):
         raise ValueError(
@@ -229,7 +249,7 @@ def _check_ramps(path: str | Path, encoding: Any) -> None:
             )
 
 
-def _kspace(
+def place_kspace(
     path: str | Path,
     encoding: Any,
     measured: Measured,
@@ -312,7 +332,7 @@ def _fraction(encoding: Any, axis: str, size: int) -> int:
     return keep if 0 < keep < size else size
 
 
-def _fields_of_view(encoding: Any) -> tuple[float, float]:
+def fields_of_view(encoding: Any) -> tuple[float, float]:
     """Of k-space as it is read: in the readout of the image, else as encoded."""
     encoded, wanted = encoding.encodedSpace, encoding.reconSpace
     x = min(encoded.fieldOfView_mm.x, wanted.fieldOfView_mm.x)
@@ -338,11 +358,11 @@ def _calibration(
     """
     if not measured.calibration:
         return None
-    own = sorted({_key(a) for a in measured.calibration})
+    own = sorted({line_key(a) for a in measured.calibration})
     try:
-        encoding = _encoding(path, header, measured.calibration)
-        ksp = _kspace(path, encoding, measured, measured.calibration, own)
-        sizes = _fields_of_view(image), _fields_of_view(encoding)
+        encoding = encoding_of(path, header, measured.calibration)
+        ksp = place_kspace(path, encoding, measured, measured.calibration, own)
+        sizes = fields_of_view(image), fields_of_view(encoding)
         if not np.allclose(*sizes, rtol=0.01):
             raise ValueError(f"{path}: fields of view {sizes[1]} and {sizes[0]} mm")
     except ValueError as e:
@@ -354,7 +374,7 @@ def _calibration(
     return [by_key.get(key, by_slice.get(key[-1])) for key in keys]
 
 
-def _covariance(
+def noise_covariance_of(
     path: str | Path, noise: Sequence[Any], coils: int
 ) -> np.ndarray | None:
     """Covariance of the coils in a noise scan."""

@@ -12,13 +12,14 @@ centred orthonormal FFT of :func:`sigpy.fft`. Non-Cartesian k-space is
   of a file;
 - ``.dat``: raw data of Siemens (twix); ``FILE/NUMBER`` is one of its measurements.
 
-Volumes are read slice by slice where the format allows it. In place of a file
-an array may be given.
+Volumes are read slice by slice where the format allows it. In place of a file an
+array or a list of slices may be given.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -44,8 +45,8 @@ __all__ = [
     "read_coord",
 ]
 
-Source: TypeAlias = str | Path | Array
-"""The name of a file, or an array."""
+Source: TypeAlias = str | Path | Array | Sequence[Array]
+"""The name of a file, an array, or a list of the arrays of slices."""
 
 _ENDINGS = (".npy", ".cfl", ".hdr", ".h5", ".mrd", ".dat")
 
@@ -187,7 +188,7 @@ def _open(
         data, extra, known = _open_data(path, key, cartesian)
         checked = checked and not known
     else:
-        data = sp.to_device(source, sp.cpu_device)
+        data = _array_like(source, key)
     shape = tuple(data.shape)
     if cartesian and len(shape) == 2:
         raise ValueError(
@@ -206,6 +207,38 @@ def _open(
             f"in the last axis; np.moveaxis(ksp, -1, -3) puts them first."
         )
     return Slices(data, path, volume, cartesian, **extra)
+
+
+class _Listed:
+    """A list of arrays of one shape, sliced like an array."""
+
+    def __init__(self, arrays: Sequence[Array], key: str) -> None:
+        shapes = sorted({tuple(np.shape(a)) for a in arrays})
+        if len(shapes) != 1:
+            raise ValueError(
+                f"{key}: got a list of {len(arrays)} slices of shapes {shapes}, expected "
+                f"some of one shape."
+            )
+        self._arrays = arrays
+        self.shape = (len(arrays), *shapes[0])
+        self.dtype = np.result_type(*(a.dtype for a in arrays))
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return np.asarray(sp.to_device(self._arrays[i], sp.cpu_device))
+
+
+def _array_like(source: Any, key: str) -> Any:
+    if isinstance(source, list | tuple):
+        return _Listed(source, key)
+    if isinstance(source, Iterator):
+        raise ValueError(
+            f"{key}: got {type(source).__name__}, expected slices that can be read again "
+            f"where a run goes on: an array, a list, or a file."
+        )
+    return sp.to_device(source, sp.cpu_device)
 
 
 def _looks_coils_last(data: Any, volume: bool) -> bool:
@@ -299,7 +332,8 @@ def read_array(source: Source) -> np.ndarray:
         check_memory(path, data.nbytes, f"an array of shape {data.shape}")
         data = np.array(data)
     else:
-        path, data = "array", sp.to_device(source, sp.cpu_device)
+        given: Any = source
+        path, data = "array", sp.to_device(given, sp.cpu_device)
     if data.dtype.kind not in "buifc":
         raise ValueError(f"{path}: expected numbers, got {data.dtype}.")
     if not np.isfinite(data).all():

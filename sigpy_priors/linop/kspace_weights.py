@@ -68,7 +68,7 @@ def _frequencies(shape: tuple[int, ...]) -> tuple[Array, Array]:
 class KspaceRamp(KspaceWeights):
     r"""Weight k-space by :math:`|k|^p`: what is left are edges.
 
-    |k| is in cycles per pixel, at least that of the lowest frequency, so that the
+    :math:`|k|` is in cycles per pixel, at least that of the lowest frequency, so that the
     mean has an inverse; the root mean square of the weights is one, so that white
     noise keeps its energy. As an operator to k-space, as WKGM has it, this is
     ``sp.linop.FFT(shape, axes=(-2, -1)) * KspaceRamp(shape)``.

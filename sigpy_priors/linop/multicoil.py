@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sigpy.mri.linop import Sense
 
 from sigpy_priors.backend import memory
 from sigpy_priors.backend.arrays import Array
+from sigpy_priors.linop.batch import each
 
 __all__ = ["HalvingSense", "SenseNormal", "fft_module", "varies"]
 
@@ -90,6 +92,53 @@ class HalvingSense(sp.linop.Linop):
     def _apply(self, input):
         return self.halve(lambda A: A(input))
 
+    def many(self, x: Array) -> Array:
+        """Of images (N, ...) together, in one transform for each batch of coils."""
+        if not self._on_grid:
+            return each(self, x)
+
+        def part(mps: Array, weights: Array) -> Array:
+            ksp = sp.fft(mps * x[:, None], axes=self._axes) * weights**0.5
+            return ksp.swapaxes(0, 1)
+
+        return self._of_coils(part, self.mps, self.weights_of_coils).swapaxes(0, 1)
+
+    def many_adjoint(self, u: Array) -> Array:
+        """The adjoint of data (N, coils, ...) together."""
+        if not self._on_grid:
+            return each(self.H, u)
+
+        def part(mps: Array, weights: Array, u: Array) -> Array:
+            img = sp.ifft(u.swapaxes(0, 1) * weights**0.5, axes=self._axes)
+            return (mps.conj() * img).sum(axis=1)[None]
+
+        out = self._of_coils(
+            part, self.mps, self.weights_of_coils, u.swapaxes(0, 1)
+        ).sum(axis=0)
+        if self.kwargs["comm"] is not None:
+            self.kwargs["comm"].allreduce(out)
+        return out
+
+    @property
+    def _on_grid(self):
+        return all(self.kwargs.get(k) is None for k in ("coord", "tseg", "ishape"))
+
+    @property
+    def _axes(self):
+        return range(1 - self.mps.ndim, 0)
+
+    @property
+    def weights_of_coils(self) -> Array:
+        """array: the weights of every coil, shaped like the maps."""
+        xp = sp.get_array_module(self.mps)
+        weights: Any = xp.ones(1) if self.weights is None else xp.asarray(self.weights)
+        return xp.broadcast_to(weights.real.astype(self.mps.real.dtype), self.mps.shape)
+
+    def _of_coils(self, part, *arrays):
+        """Of batches of coils, one after the other along the first axis."""
+        parts, self.batch = memory.in_chunks(part, arrays, self.batch)
+        return sp.get_array_module(self.mps).concatenate(parts)
+
     def _adjoint_linop(self):
         return _Derived(self, "H")
 
@@ -106,6 +155,12 @@ class _Derived(sp.linop.Linop):
 
     def _apply(self, input):
         return self.parent.halve(lambda A: getattr(A, self.name)(input))
+
+    def many(self, x: Array) -> Array:
+        """Of a batch together, as far as the parent can."""
+        if self.name == "N":
+            x = self.parent.many(x)
+        return self.parent.many_adjoint(x)
 
     def _adjoint_linop(self):
         return self.parent if self.name == "H" else self
@@ -126,6 +181,8 @@ class SenseNormal(sp.linop.Linop):
         coil_batch_size (int or None): coils processed at a time; halved when
             memory runs out.
         comm (sigpy.Communicator or None): sums over processes with other coils.
+        axes (tuple of int or None): those of the transform, negative; None for all of
+            an image. Others are of slices, each with its maps.
 
     Raises:
         ValueError: if ``coil_batch_size`` is less than 1.
@@ -137,9 +194,10 @@ class SenseNormal(sp.linop.Linop):
         weights: float | Array | None = None,
         coil_batch_size: int | None = None,
         comm: Any = None,
+        axes: tuple[int, ...] | None = None,
     ) -> None:
         xp = sp.get_array_module(mps)
-        axes = tuple(range(1 - mps.ndim, 0))
+        encoded = tuple(range(1 - mps.ndim, 0)) if axes is None else axes
         if weights is None:
             weights = 1.0
         weights = xp.asarray(weights)
@@ -147,9 +205,10 @@ class SenseNormal(sp.linop.Linop):
         full = real.reshape((1,) * (mps.ndim - real.ndim) + real.shape)
         # Along an axis in which they do not change, a readout, the transforms there
         # and back are nothing.
-        self.axes = tuple(a for a in axes if varies(xp, full, a))
+        self.axes = tuple(a for a in encoded if varies(xp, full, a))
         full = full[tuple(
-            slice(None) if k - mps.ndim in self.axes or k == 0 else slice(1)
+            slice(1) if k - mps.ndim in encoded and k - mps.ndim not in self.axes
+            else slice(None)
             for k in range(mps.ndim)
         )]  # fmt: skip
         self.mps = xp.fft.ifftshift(mps, axes=self.axes)
@@ -162,6 +221,31 @@ class SenseNormal(sp.linop.Linop):
         super().__init__(mps.shape[1:], mps.shape[1:])
 
     def _apply(self, input):
+        return self._of(input)
+
+    def many(self, x: Array) -> Array:
+        """Of images (N, ...) together, in one transform there and back."""
+        return self._of(x[:, None])
+
+    def take(self, slices: Array) -> SenseNormal:
+        """That of some slices, of the first axis of an image.
+
+        Args:
+            slices (array): their numbers, on the device.
+
+        Returns:
+            SenseNormal: of images with these slices only.
+        """
+        made = copy.copy(self)
+        made.mps, made.conj = self.mps[:, slices], self.conj[:, slices]
+        if self.weights.shape[1] > 1:
+            made.weights = self.weights[:, slices]
+        made._buffer = None
+        sp.linop.Linop.__init__(made, made.mps.shape[1:], made.mps.shape[1:])
+        return made
+
+    def _of(self, input):
+        """Of an image, or of a batch with an axis for coils."""
         xp = sp.get_array_module(input)
         x = xp.fft.ifftshift(input, axes=self.axes)
         weights = xp.broadcast_to(
@@ -183,17 +267,20 @@ class SenseNormal(sp.linop.Linop):
         xp = sp.get_array_module(x)
         fft = fft_module(xp)
         inplace = {"overwrite_x": True} if fft is not xp.fft else {}
-        # One buffer for all calls: fresh memory costs more than the product.
-        if self._buffer is None or self._buffer.shape != mps.shape:
-            self._buffer = xp.empty(mps.shape, np.result_type(mps.dtype, x.dtype))
-        img = xp.multiply(mps, x, out=self._buffer)
+        if x.ndim < mps.ndim:
+            # One buffer for all calls: fresh memory costs more than the product.
+            if self._buffer is None or self._buffer.shape != mps.shape:
+                self._buffer = xp.empty(mps.shape, np.result_type(mps.dtype, x.dtype))
+            img = xp.multiply(mps, x, out=self._buffer)
+        else:
+            img = mps * x
         if self.axes:
             img = fft.fftn(img, axes=self.axes, **inplace)
         img *= weights
         if self.axes:
             img = fft.ifftn(img, axes=self.axes, **inplace)
         img *= conj
-        return img.sum(axis=0)
+        return img.sum(axis=-mps.ndim)
 
     def _adjoint_linop(self):
         return self

@@ -116,18 +116,18 @@ class Diffusion(Precond):
     its kin): with :math:`\sigma^2 = (1 - \bar\alpha) / \bar\alpha` it sees
     :math:`z = \sqrt{\bar\alpha} x`, :math:`c_{in} = 1/\sqrt{1 + \sigma^2}`.
 
-    ============  ==================================  ======================
-    output        F estimates                         D
-    ============  ==================================  ======================
-    denoiser      :math:`x_0`                         F
-    residual      :math:`x - x_0`                     x - F
-    eps           unit noise                          :math:`x - \sigma F`
+    ============  ===================================  =====================
+    output        F estimates                          D
+    ============  ===================================  =====================
+    denoiser      :math:`x_0`                          F
+    residual      :math:`x - x_0`                      x - F
+    eps           unit noise                           :math:`x - \sigma F`
     v             :math:`\sqrt{\bar\alpha} \epsilon    :math:`c_{in}^2 x
-                  - \sqrt{1 - \bar\alpha} x_0`        - \sigma c_{in} F`
-    score         gradient of the log-density of z    :math:`x + \sigma^2
-                                                      c_{in} F`
-    scaled_score  minus eps                           :math:`x + \sigma F`
-    ============  ==================================  ======================
+                  - \sqrt{1 - \bar\alpha} x_0`         - \sigma c_{in} F`
+    score         gradient of the log-density of z     :math:`x + \sigma^2
+                                                       c_{in} F`
+    scaled_score  minus eps                            :math:`x + \sigma F`
+    ============  ===================================  =====================
 
     Args:
         net (Module): the network.

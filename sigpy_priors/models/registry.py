@@ -24,6 +24,7 @@ GROUP = "sigpy_priors.architectures"
 
 _BUILTIN = {
     "unet": "sigpy_priors.models.unet:UNet",
+    "icnn": "sigpy_priors.models.icnn:ICNN",
     "pixelcnn": "sigpy_priors.models.pixelcnn:PixelCNN",
 }
 

@@ -263,7 +263,8 @@ def _card(prior, inputs, notes):
         "precond_options": {}, "package": None,
     }  # fmt: skip
     if len(inputs) == 1:
-        how |= {"precond": None, "kind": "density"}
+        kind = "density" if prior.normalised else "energy"
+        how |= {"precond": None, "kind": kind}
         how["options"]["channels"] = prior.channels
     if prior.card is None:
         if len(inputs) == 2:

@@ -179,7 +179,7 @@ def load_onnx(path: str | Path) -> Any:
     spec = json.loads(card.model_dump_json())
     try:
         module = OnnxModule(model)
-        if card.kind == "density":
+        if card.kind != "denoiser":
             return OnnxDensity(module, card)
         foreign = build_foreign(
             module, spec["options"], spec["precond"], spec["precond_options"]

@@ -63,7 +63,8 @@ class PriorCard(BaseModel):
     Attributes:
         version (int): version of this format.
         name (str): short name.
-        kind (str): "denoiser" or "density".
+        kind (str): "denoiser", "density", or "energy" for one that is known up to
+            a factor.
         description (str): one paragraph.
         architecture, options, precond, precond_options: how to build the
             network (:mod:`sigpy_priors.models.registry`).
@@ -84,7 +85,7 @@ class PriorCard(BaseModel):
 
     version: Literal[1] = CARD_VERSION
     name: str = Field(min_length=1)
-    kind: Literal["denoiser", "density"] = "denoiser"
+    kind: Literal["denoiser", "density", "energy"] = "denoiser"
     description: str = ""
     architecture: str
     options: dict[str, Any] = {}
@@ -109,7 +110,7 @@ class PriorCard(BaseModel):
 
     @model_validator(mode="after")
     def _range(self):
-        if self.kind == "density":
+        if self.kind != "denoiser":
             if self.sigma_range is not None or self.precond is not None:
                 raise ValueError("a density has no sigma_range and no precond")
             return self

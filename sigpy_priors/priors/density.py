@@ -49,6 +49,7 @@ class ChannelDensity(TorchModel, DensityPrior):
         self.card = card
         if card is not None:
             self.strength = card.strength
+            self.normalised = self.normalised and card.kind != "energy"
 
     @abc.abstractmethod
     def _nats(self, channels):

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["module_digest", "prior_digest"]
 
-# Of a prior: what counts calls, and how the same is computed.
-_NO_MATTER = ("card", "evaluations", "accelerate", "compile")
+# Of a prior, also within another: what counts calls, and how the same is computed.
+_NO_MATTER = ("evaluations", "accelerate", "compile")
+# Of SigPy's operators: what they have made of themselves when it was first asked for.
+_MADE = ("adj", "normal")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
-_DEPTH = 6
+_DEPTH = 8  # a product of lifts by products of operators has 7
 
 
 def prior_digest(prior: Prior) -> str:
@@ -34,9 +36,7 @@ def prior_digest(prior: Prior) -> str:
         private names is left out if it is a dict or an object, such as a cache.
     """
     sha = hashlib.sha256()
-    if prior.card is not None:
-        sha.update(prior.card.model_dump_json().encode())
-    _update(sha, prior, _NO_MATTER)
+    _update(sha, prior)
     return sha.hexdigest()
 
 
@@ -64,9 +64,7 @@ def module_digest(module: nn.Module) -> str:
     return sha.hexdigest()
 
 
-def _update(
-    sha: Any, value: Any, without: tuple[str, ...] = (), depth: int = 0
-) -> None:
+def _update(sha: Any, value: Any, depth: int = 0) -> None:
     kind = type(value)
     sha.update(f"{kind.__module__}.{kind.__qualname__};".encode())
     if isinstance(value, _PLAIN):
@@ -75,11 +73,12 @@ def _update(
         sha.update(module_digest(value).encode())
     elif hasattr(value, "dtype") and hasattr(value, "shape"):
         _update_array(sha, value)
+    elif hasattr(value, "model_dump_json"):  # a card
+        sha.update(value.model_dump_json().encode())
     elif depth < _DEPTH:
         for name, part in _parts(value):
-            if name not in without:
-                sha.update(name.encode())
-                _update(sha, part, (), depth + 1)
+            sha.update(name.encode())
+            _update(sha, part, depth + 1)
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
@@ -88,12 +87,22 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         return sorted((repr(k), v) for k, v in value.items())
     if isinstance(value, list | tuple):
         return [(str(i), v) for i, v in enumerate(value)]
+    without = _without(value)
     named = sorted(getattr(value, "__dict__", {}).items())
     return [
         (name, part)
         for name, part in named
-        if not name.startswith("_") or _is_data(part)
+        if name not in without and (not name.startswith("_") or _is_data(part))
     ]
+
+
+def _without(value: Any) -> tuple[str, ...]:
+    """Names of what does not decide the values of an object."""
+    from sigpy_priors.priors.base import Prior
+
+    if isinstance(value, Prior):
+        return _NO_MATTER
+    return _MADE if isinstance(value, sp.linop.Linop) else ()
 
 
 def _is_data(value: Any) -> bool:

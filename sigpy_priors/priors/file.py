@@ -136,7 +136,7 @@ def load_file(path: str | Path, accelerate: Callable | None = None) -> Any:
             (:class:`sigpy_priors.priors.network.NetworkPrior`).
 
     Returns:
-        NetworkPrior or NetworkDensity: by the card's kind.
+        NetworkPrior, NetworkDensity or EnergyPrior: by the card's kind.
 
     Raises:
         ValueError: if there is no such file, it is damaged, of another format
@@ -148,6 +148,7 @@ def load_file(path: str | Path, accelerate: Callable | None = None) -> Any:
     from sigpy_priors.models import build_model
     from sigpy_priors.models.declared import build_declared
     from sigpy_priors.priors.density import NetworkDensity
+    from sigpy_priors.priors.energy import EnergyPrior
     from sigpy_priors.priors.network import NetworkPrior
 
     file, card = open_file(path)
@@ -177,4 +178,6 @@ def load_file(path: str | Path, accelerate: Callable | None = None) -> Any:
         raise ValueError(f"{path}: {why}.") from e
     if card.kind == "density":
         return NetworkDensity(model, card)
+    if card.kind == "energy":
+        return EnergyPrior(model, card)
     return NetworkPrior(model, card, accelerate=accelerate)

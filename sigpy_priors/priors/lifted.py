@@ -65,6 +65,7 @@ class Lifted(Prior):
 
     Attributes:
         bound (float or None): c of a tight frame, None for other W.
+        given (Linop or None): the pseudo-inverse that was given.
         shape (tuple of int): of the images.
 
     Raises:
@@ -98,7 +99,8 @@ class Lifted(Prior):
                 f"{tuple(W.ishape)}, got {pinv}."
             )
         self.prior: Any = prior
-        self.W, self._pinv = W, pinv
+        self.W, self.given = W, pinv
+        self._found: dict[str, sp.linop.Linop] = {}
         self.shape = tuple(W.ishape)
         self.event_ndim = len(self.shape)
         self.card, self.strength = prior.card, prior.strength
@@ -107,9 +109,11 @@ class Lifted(Prior):
     @property
     def pinv(self) -> sp.linop.Linop:
         """Linop: the pseudo-inverse of W."""
-        if self._pinv is None:
-            self._pinv = pseudo_inverse(self.W)
-        return self._pinv
+        if self.given is not None:
+            return self.given
+        if not self._found:
+            self._found["pinv"] = pseudo_inverse(self.W)
+        return self._found["pinv"]
 
     def _check(self, x):
         super()._check(x)

@@ -24,6 +24,7 @@ from torch import nn
 
 __all__ = [
     "ChannelDenoiser",
+    "ChannelEnergy",
     "ChannelLogDensity",
     "GaussianDenoiser",
     "add_noise",
@@ -170,6 +171,32 @@ class ChannelLogDensity(nn.Module):
             each = self(x)
             (gradient,) = torch.autograd.grad(each.sum(), x)
         return each.detach(), gradient
+
+
+class ChannelEnergy(ChannelLogDensity):
+    """Log-density (N,) in nats, up to a constant: minus an energy.
+
+    Args:
+        energy (Module): of channels (N, C, H, W): (N,), or terms (N, ...) of it.
+        channels (int): C, real numbers of a pixel.
+    """
+
+    def __init__(self, energy: nn.Module, channels: int) -> None:
+        super().__init__(energy)
+        self.channels = channels
+
+    def terms(self, x: Any) -> Any:
+        """Parts (N, M) of the energy of (N, 2, H, W)."""
+        terms = self.model(density_channels(x, self.channels))
+        if terms.shape[:1] != x.shape[:1]:
+            raise ValueError(
+                f"energy: expected one number, or several, for each of {x.shape[0]} "
+                f"images, got shape {tuple(terms.shape)}."
+            )
+        return terms.flatten(1) if terms.ndim > 1 else terms[:, None]
+
+    def forward(self, x: Any) -> Any:
+        return -self.terms(x).sum(dim=1)
 
 
 class GaussianDenoiser(nn.Module):

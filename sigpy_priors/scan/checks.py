@@ -18,6 +18,7 @@ __all__ = [
     "check_coord",
     "check_data",
     "check_finite",
+    "check_sets",
     "check_weights",
 ]
 
@@ -28,6 +29,9 @@ _OFF_CENTRE = 4.0
 # have the centre of k-space in each of them, beyond the second.
 _ALIKE = 6.0
 _PEAKED = 100.0
+# Mean cosine of the angle between sets of maps beyond which they are of other kinds:
+# eigenvectors have none, but for rounding and masks.
+_PARALLEL = 0.1
 # The same of coils, if the three highest are those in the middle.
 _PARTITIONS = 30.0
 
@@ -108,6 +112,41 @@ def check_data(
     check_cartesian(y)
 
 
+def check_sets(y: Array, mps: Array) -> None:
+    """Check several sets of maps of one slice, as of ESPIRiT for a small field of view.
+
+    Those of a pixel are orthogonal: they are eigenvectors. Maps of several slices, which
+    have as many axes, are nearly parallel.
+
+    Args:
+        y (array): k-space (coils, H, W).
+        mps (array): maps (sets, coils, H, W).
+
+    Raises:
+        ValueError: as :func:`check_data`, or if the sets are not orthogonal.
+    """
+    y, mps = check_array("y", y), check_array("mps", mps)
+    if mps.shape[1:] != y.shape:
+        raise ValueError(
+            f"mps: expected sets of maps (sets, coils, H, W) of y's {y.shape}, got "
+            f"{mps.shape}."
+        )
+    xp = sp.get_array_module(mps)
+    if not xp.any(mps):
+        raise ValueError("mps: all values are zero, nothing to reconstruct.")
+    scaled = mps / float(xp.abs(mps).max())
+    for i, j in itertools.combinations(range(len(mps)), 2):
+        across = xp.abs((scaled[i].conj() * scaled[j]).sum(axis=0))
+        both = sp.rss(scaled[i], axes=(0,)) * sp.rss(scaled[j], axes=(0,))
+        if float(across.sum()) > _PARALLEL * float(both.sum()):
+            raise ValueError(
+                f"mps: got {mps.shape} with k-space {y.shape}, where sets {i} and {j} are "
+                f"not orthogonal, as those of ESPIRiT are: if they are maps of several "
+                f"slices, give those of this one, (coils, H, W)."
+            )
+    check_cartesian(y)
+
+
 def _wrong_ndim(y: Array, mps: Array, coord: Array | None, three_d: bool) -> None:
     if three_d:
         raise ValueError(
@@ -116,9 +155,9 @@ def _wrong_ndim(y: Array, mps: Array, coord: Array | None, three_d: bool) -> Non
     if mps.ndim == 4:
         raise ValueError(
             f"mps: got shape {mps.shape}, expected (coils, H, W). Slices are "
-            f"reconstructed one by one, for y, mps in zip(slices, maps), or by "
-            f"sigpy_priors.volume; k-space that is three-dimensional itself, (coils, D, "
-            f"H, W), is told by three_d=True."
+            f"reconstructed one by one, for y, mps in zip(slices, maps), with slices=True "
+            f"of PriorRecon, or by sigpy_priors.volume; k-space that is three-dimensional "
+            f"itself, (coils, D, H, W), is told by three_d=True."
         )
     raise ValueError(f"mps: expected shape (coils, H, W), got {mps.shape}.")
 

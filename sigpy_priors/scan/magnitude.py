@@ -89,7 +89,7 @@ class MagnitudeTerm:
         return 0.5 * float(xp.linalg.norm(xp.abs(x) - self.magnitude)) ** 2
 
     def gradient(self, x: Array) -> Array:
-        """Of :meth:`value`: (|x| - m) x / |x|, zero where x is."""
+        """Of :meth:`value`: ``(|x| - m) x / |x|``, zero where x is."""
         return self._with(sp.get_array_module(x).abs(x) - self.magnitude, x)
 
     def prox(self, alpha: float, z: Array, x: Any = None, max_iter: int = 0) -> Array:

@@ -16,15 +16,16 @@ import sigpy as sp
 
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.validate import check_number
+from sigpy_priors.linop.batch import many
 from sigpy_priors.linop.frame import mean_square, pseudo_inverse
 from sigpy_priors.scan.solve import conjugate_gradient
 
-__all__ = ["Problem", "check_noise_std"]
+__all__ = ["FIRST_ITER", "Problem", "check_noise_std"]
 
 _NORM_ITER = 10
 # The first image: regularisation relative to the squared gain, and steps.
 _FIRST_RHO = 1e-2
-_FIRST_ITER = 8
+FIRST_ITER = 8
 # A pixel that draws of A^H u reach with less than this, relative to their root
 # mean square, is not seen: three draws are that small by chance once in 1e17.
 _UNSEEN = 1e-3
@@ -46,7 +47,7 @@ def check_noise_std(noise_std: float) -> None:
 class Problem:
     r"""Find x in :math:`y = A x + n`, :math:`n \sim CN(0, \sigma_y^2 I)`.
 
-    The methods take an image or a batch of them, (..., *A.ishape); the data
+    The methods take an image or a batch of them, ``(..., *A.ishape)``; the data
     are the same for all.
 
     Args:
@@ -63,6 +64,8 @@ class Problem:
         shape (tuple of int): of an image.
         normals (float): applications of :math:`A^H A` to one image so far;
             those of A and of its adjoint count half.
+        first_fit (tuple): regularisation of the first image, relative to the squared
+            gain, and steps.
         linear (bool): True; see :mod:`.magnitude` for another likelihood.
 
     Raises:
@@ -70,6 +73,7 @@ class Problem:
     """
 
     linear = True
+    first_fit: tuple[float, int] = _FIRST_RHO, FIRST_ITER
 
     def __init__(
         self,
@@ -98,16 +102,15 @@ class Problem:
         self._gain, self._support = gain, support
         self.AHy = A.H(y)
 
-    def _map(self, op: Callable, x: Array, ndim: int, cost: float) -> Array:
+    def _map(self, op: Any, x: Array, ndim: int, cost: float) -> Array:
         """Apply an operator to every member of a batch."""
         batch = x.shape[: x.ndim - ndim]
         count = math.prod(batch)
         self.normals += cost * count
         if not batch:
             return op(x).astype(x.dtype, copy=False)
-        xp = sp.get_array_module(x)
         members = x.reshape((count,) + x.shape[len(batch) :])
-        out = xp.stack([op(v) for v in members]).astype(x.dtype, copy=False)
+        out = many(op, members).astype(x.dtype, copy=False)
         return out.reshape(batch + out.shape[1:])
 
     def forward(self, x: Array) -> Array:
@@ -115,7 +118,7 @@ class Problem:
         return self._map(self.A, x, len(self.shape), 0.5)
 
     def adjoint(self, u: Array) -> Array:
-        """A^H u of data (..., *A.oshape)."""
+        """A^H u of data ``(..., *A.oshape)``."""
         return self._map(self.A.H, u, len(self.A.oshape), 0.5)
 
     def normal(self, x: Array) -> Array:
@@ -148,7 +151,7 @@ class Problem:
 
         Args:
             rho (float): > 0.
-            b (array): right sides (N, *shape), or one (*shape).
+            b (array): right sides ``(N, *shape)``, or one ``(*shape)``.
             x (array or None): start, zero by default.
             max_iter (int): most steps.
             tol (float or array): residual, relative to ``b``.
@@ -193,11 +196,16 @@ class Problem:
         """
         return self.solve(1 / alpha, self.AHy + z / alpha, x, max_iter, tol)
 
+    @property
+    def first_rho(self) -> float:
+        """float: regularisation of the first image."""
+        return self.first_fit[0] * self.gain**2 or 1.0
+
     def first_image(self) -> Array:
         """Mildly regularised least squares, for the start and the scale."""
         if self._first is None:
-            rho = _FIRST_RHO * self.gain**2 or 1.0
-            self._first = self.solve(rho, self.AHy, None, _FIRST_ITER, 0.0)
+            steps = self.first_fit[1]
+            self._first = self.solve(self.first_rho, self.AHy, None, steps, 0.0)
         return self._first.copy()
 
     def draw(self, z: Array, r: float, noise: Callable, max_iter: int = 50) -> Array:
@@ -211,7 +219,7 @@ class Problem:
             \quad \rho = \sigma_y^2 / r^2
 
         Args:
-            z (array): images (N, *shape).
+            z (array): images ``(N, *shape)``.
             r (float): their standard deviation.
             noise (callable): white noise CN(0, 1) of a shape, for N members.
             max_iter (int): most conjugate gradient steps.
@@ -262,7 +270,7 @@ class Problem:
 
     @cached_property
     def support(self) -> Array:
-        """Where the data see the image at all: bool, (*shape).
+        """Where the data see the image at all: bool, ``(*shape)``.
 
         Elsewhere the row of :math:`A^H A` is zero, and so is every draw of
         :math:`A^H u`.
@@ -298,6 +306,7 @@ class Problem:
             comm=self.comm,
             normals=0.0,
             _first=None,
+            first_fit=self.first_fit,
             _normal=self._normal * (1 / gain**2),
             _gain=self.gain / gain,
             _support=self._support,

@@ -216,7 +216,7 @@ class TrainConfig(_Strict):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    kind: Literal["denoiser", "density"] = "denoiser"
+    kind: Literal["denoiser", "density", "energy"] = "denoiser"
     seed: int = Field(0, ge=0, lt=2**31)
     data: DataConfig
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
@@ -233,7 +233,7 @@ class TrainConfig(_Strict):
     def _kinds(self):
         if self.name == "checkpoint":
             raise ValueError("name: checkpoint.safetensors is the state of the run")
-        if self.kind == "density" and (self.sigma.spread or self.model.precond):
+        if self.kind != "denoiser" and (self.sigma.spread or self.model.precond):
             raise ValueError(
                 "a density is of one noise level and has no preconditioning: set "
                 "sigma.spread: 0 and model.precond: null"
@@ -242,7 +242,7 @@ class TrainConfig(_Strict):
             raise ValueError("a denoiser needs sigma.spread > 0 and a model.precond")
         if self.optim.patience and not (self.data.val or self.data.aside):
             raise ValueError("optim.patience needs data.val or data.aside")
-        if self.kind == "density" and self.data.noise_aware:
+        if self.kind != "denoiser" and self.data.noise_aware:
             raise ValueError(
                 "a density is trained on the noisy images themselves: set "
                 "data.noise_aware: false"

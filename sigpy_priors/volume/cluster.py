@@ -157,11 +157,11 @@ def _warn_if_open(address: str) -> None:
 
 def map_slices(
     function: Callable[..., Any],
-    numbers: Sequence[int],
-    load: Callable[[int], tuple],
+    numbers: Sequence[Any],
+    load: Callable[[Any], tuple],
     prepare: Callable[[], Any],
     client: distributed.Client | None = None,
-) -> Generator[tuple[int, Any], None, None]:
+) -> Generator[tuple[Any, Any], None, None]:
     """Call a function on slices, here or on the workers of a cluster.
 
     A worker that dies costs the slices that it was computing; they are
@@ -170,7 +170,7 @@ def map_slices(
     Args:
         function (callable): ``function(state, i, *load(i))``; picklable where
             there is a client.
-        numbers (sequence of int): the slices.
+        numbers (sequence of int or tuple): the slices, or groups of them.
         load (callable): the arrays of slice i, read in this process when its
             turn comes.
         prepare (callable): makes ``state``, such as a loaded prior; called
@@ -196,11 +196,11 @@ def map_slices(
 
 def _map_on_cluster(
     function: Callable[..., Any],
-    numbers: Iterable[int],
-    load: Callable[[int], tuple],
+    numbers: Iterable[Any],
+    load: Callable[[Any], tuple],
     prepare: Callable[[], Any],
     client: Any,
-) -> Generator[tuple[int, Any], None, None]:
+) -> Generator[tuple[Any, Any], None, None]:
     distributed, dask = require("distributed", "dask", extra="cluster")
     numbers = iter(numbers)
     # A scheduler may serve several runs: names of tasks must not meet there.
@@ -280,8 +280,9 @@ class _Patience:
         return 0
 
 
-def _result(task: distributed.Future, i: int) -> Any:
+def _result(task: distributed.Future, i: Any) -> Any:
     [distributed] = require("distributed", extra="cluster")
+    i = ", ".join(map(str, i)) if isinstance(i, tuple) else i
     try:
         return task.result()
     except distributed.KilledWorker as e:
@@ -302,7 +303,7 @@ def _compute(
     run: str,
     prepare: Callable[[], Any],
     function: Callable[..., Any],
-    i: int,
+    i: Any,
     *arrays: Any,
 ) -> Any:
     """What a worker does: prepare once for each run, then one slice."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sigpy as sp
@@ -102,6 +103,10 @@ class Inputs:
             None if calibration is None else calibration[i],
         )
 
+    def load_all(self, numbers: Sequence[int]) -> tuple:
+        """The same of several slices, one for each."""
+        return tuple(self.load(i) for i in numbers)
+
 
 def _check_shape(
     shape: tuple[int, int] | None, coord: np.ndarray | None, maps: Slices | None
@@ -142,6 +147,11 @@ def fingerprint(source: Source | None) -> list | None:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return [name, path.stat().st_size, digest]
-    array = np.ascontiguousarray(sp.to_device(source, sp.cpu_device))
-    digest = hashlib.sha256(array.tobytes()).hexdigest()
-    return [str(array.dtype), list(array.shape), digest]
+    listed = isinstance(source, list | tuple)
+    parts: Any = source if listed else [source]
+    shape = [len(parts)] * listed + list(parts[0].shape)
+    digest = hashlib.sha256()
+    for part in parts:  # one at a time, and the same for the array of all
+        array = np.ascontiguousarray(sp.to_device(part, sp.cpu_device))
+        digest.update(array.tobytes())
+    return [str(array.dtype), shape, digest.hexdigest()]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from sigpy_priors.backend.validate import check_count
 from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.io.atomic import remove_leftovers
 from sigpy_priors.io.geometry import Geometry
@@ -33,7 +34,7 @@ from sigpy_priors.volume.store import SliceStore
 from sigpy_priors.volume.worker import (
     Computed,
     Preparation,
-    compute_slice,
+    compute_slices,
     open_device,
     open_prior,
 )
@@ -43,6 +44,9 @@ __all__ = ["Finished", "Job"]
 # What decides the result of every job, beside its own options.
 _NUMBERS = ("precision", "noise_std", "calib_width", "coils", "shape")
 _SOURCES = ("kspace", "maps", "weights", "coord", "noise")
+TOGETHER = 16
+"""int: slices that go together on a GPU, as many as samples of one by default; fewer
+where memory runs out."""
 
 
 class Finished(NamedTuple):
@@ -107,6 +111,11 @@ class Job:
         coil_batch_size (int or None): coils at a time.
         options (dict): of ``compute``; they decide the result.
         samples (bool): whether slices become (samples, H, W), not (H, W).
+        compute_many (callable or None): ``compute_many(prior, slices, weights=...,
+            coord=..., device=..., coil_batch_size=..., **options)`` gives what
+            ``compute`` gives for each of several (y, mps, noise_std), together.
+        together (int or None): as many slices go together, if there is such a function;
+            None is :data:`TOGETHER` on a GPU, and one on a CPU.
     """
 
     kspace: Source
@@ -126,6 +135,8 @@ class Job:
     coil_batch_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     samples: bool = False
+    compute_many: Callable[..., Any] | None = None
+    together: int | None = None
 
     def run(
         self,
@@ -266,6 +277,8 @@ class Job:
         """Check everything that is given, before anything is computed."""
         if scheduler in (None, "local"):
             open_device(self.device)
+        if self.together is not None:
+            check_count("together", self.together)
         return Inputs.open(
             self.kspace, self.maps, self.weights, self.coord, self.slices,
             self.noise, self.shape,
@@ -290,8 +303,8 @@ class Job:
 
     def _function(
         self, inputs: Inputs, output: Path | None, show_pbar: bool
-    ) -> Callable[..., Computed]:
-        """What computes a slice; pickled for a cluster."""
+    ) -> Callable[..., list[Computed]]:
+        """What computes slices; pickled for a cluster."""
         preparation = Preparation(
             self.calib_width,
             self.coils,
@@ -301,8 +314,9 @@ class Job:
             inputs.kspace.image_shape,
         )
         return functools.partial(
-            compute_slice,
+            compute_slices,
             self.compute,
+            self.compute_many,
             str(inputs.kspace.path),
             preparation,
             output,
@@ -334,15 +348,25 @@ class Job:
         with connect(scheduler, workers) as client:
             if client is not None and show_pbar and scheduler != "local":
                 tqdm.write(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
+            groups = self._groups(missing)
             results = map_slices(
-                function, missing, inputs.load, self._prepare(), client
+                function, groups, inputs.load_all, self._prepare(), client
             )
             bar = tqdm(
-                results,
                 total=len(inputs.numbers),
                 initial=len(inputs.numbers) - len(missing),
                 unit="slice",
                 disable=not show_pbar,
             )
             with bar, contextlib.closing(results):
-                yield from bar
+                for group, computed in results:
+                    for i, result in zip(group, computed):
+                        bar.update()
+                        yield i, result
+
+    def _groups(self, numbers: Sequence[int]) -> list[tuple[int, ...]]:
+        """The slices that go together."""
+        n = self.together or (1 if self.device < 0 else TOGETHER)
+        if self.compute_many is None:
+            n = 1
+        return [tuple(numbers[k : k + n]) for k in range(0, len(numbers), n)]

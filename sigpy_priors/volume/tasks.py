@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sigpy_priors.app.annealing import goes_together
 from sigpy_priors.app.recon import PriorRecon
 from sigpy_priors.app.sampling import PosteriorSampling
+from sigpy_priors.app.solvers import get_solver
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.io.slices import Source
 from sigpy_priors.priors.base import Prior
+from sigpy_priors.scan.sense import sense_problem
+from sigpy_priors.scan.stack import ProblemStack
 from sigpy_priors.volume.run import Job
 
 __all__ = ["recon", "sample"]
@@ -28,14 +33,14 @@ def recon(
     transp_nufft: bool = False,
     **inputs: Any,
 ) -> Job:
-    """Reconstruct a volume, slice by slice, with a learned prior.
+    """Reconstruct a volume, slice by slice or several together, with a learned prior.
 
     >>> job = spp.volume.recon("scan.h5", maps="maps.npy")
     >>> for i, image in job.run(): ...
     >>> job.write("out.npy", scheduler="local")
 
     Args:
-        kspace (str, Path or array): (coils, H, W) or (slices, coils, H, W).
+        kspace (str, Path, array or list): (coils, H, W) or (slices, coils, H, W).
         prior (str, Path or Prior): bundled name, file, or the prior itself.
         maps (str, Path, array or None): coil maps; None estimates them.
         lamda (float or None): as of :class:`sigpy_priors.app.PriorRecon`.
@@ -44,7 +49,7 @@ def recon(
         transp_nufft (bool): as there.
         **inputs: other arguments of :class:`Job`: weights, coord, slices,
             noise_std, noise, calib_width, coils, shape, precision, device,
-            coil_batch_size.
+            coil_batch_size, together.
 
     Returns:
         Job: gives images (H, W) when it is run.
@@ -52,7 +57,10 @@ def recon(
     options = dict(
         lamda=lamda, solver=solver, max_iter=max_iter, transp_nufft=transp_nufft
     )
-    return Job(kspace, _recon, prior, maps, options=options, **inputs)
+    return Job(
+        kspace, _recon, prior, maps, options=options, compute_many=_recon_together,
+        **inputs,
+    )  # fmt: skip
 
 
 def sample(
@@ -74,7 +82,7 @@ def sample(
     output is written on this machine.
 
     Args:
-        kspace (str, Path or array): (coils, H, W) or (slices, coils, H, W).
+        kspace (str, Path, array or list): (coils, H, W) or (slices, coils, H, W).
         prior (str, Path or Prior): bundled name, file, or the prior itself.
         maps (str, Path, array or None): coil maps; None estimates them.
         num_samples (int): as of :class:`sigpy_priors.app.PosteriorSampling`.
@@ -112,6 +120,32 @@ def _recon(
 ) -> Array:
     """One slice; a reconstruction is too short to be kept half-way."""
     return PriorRecon(y, mps, prior, show_pbar=False, **options).run()
+
+
+def _recon_together(
+    prior: Prior,
+    slices: Sequence[tuple[Array, Array, float | None]],
+    lamda: float | None,
+    solver: Any,
+    max_iter: int | None,
+    **options: Any,
+) -> Sequence[Array]:
+    """Several slices; one by one where their prior or solver needs it."""
+    if not goes_together(prior, get_solver(solver, prior)):
+        return [
+            PriorRecon(
+                y, mps, prior, lamda, noise_std=noise_std, solver=solver,
+                max_iter=max_iter, show_pbar=False, **options,
+            ).run()
+            for y, mps, noise_std in slices
+        ]  # fmt: skip
+    stack = ProblemStack(
+        [
+            sense_problem(y, mps, noise_std=noise_std, **options)
+            for y, mps, noise_std in slices
+        ]
+    )
+    return PriorRecon.of(stack, prior, lamda, solver, max_iter, False).run()
 
 
 def _sample(

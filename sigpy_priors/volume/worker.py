@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,10 @@ import sigpy as sp
 
 from sigpy_priors import load
 from sigpy_priors.app.joint import JointRecon
+from sigpy_priors.backend import memory
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.backend.errors import unwrap
+from sigpy_priors.backend.extras import how_to_install
 from sigpy_priors.priors.base import DenoiserPrior, Prior, check_kind
 from sigpy_priors.priors.network import NetworkPrior
 from sigpy_priors.scan.coils import mix
@@ -22,7 +25,14 @@ from sigpy_priors.scan.maps import ESPIRIT_WIDTH, calibration_width, estimate_ma
 from sigpy_priors.scan.virtual import virtual_coils
 from sigpy_priors.volume.store import checkpoint_file
 
-__all__ = ["Computed", "Preparation", "compute_slice", "open_device", "open_prior"]
+__all__ = [
+    "Computed",
+    "Preparation",
+    "compute_slice",
+    "compute_slices",
+    "open_device",
+    "open_prior",
+]
 
 
 class Computed(NamedTuple):
@@ -189,9 +199,85 @@ def open_device(number: int) -> sp.Device:
         return sp.Device(number)
     except Exception as e:  # SigPy raises what cupy raises, or a plain error
         raise ValueError(
-            f"device {number}: {e}; -1 is the CPU, GPUs need "
-            f"pip install 'sigpy-priors[cuda]'."
+            f"device {number}: {e}; -1 is the CPU, GPUs need {how_to_install('cuda')}."
         ) from e
+
+
+def compute_slices(
+    compute: Callable[..., Any],
+    compute_many: Callable[..., Any] | None,
+    name: str,
+    preparation: Preparation,
+    output: Path | None,
+    options: Mapping[str, Any],
+    prior: Prior,
+    numbers: Sequence[int],
+    *loaded: tuple,
+) -> list[Computed]:
+    """Compute slices, together where there is a way and more than one.
+
+    Args:
+        compute (callable): as of :class:`sigpy_priors.volume.Job`.
+        compute_many (callable or None): likewise.
+        name (str): as of :func:`compute_slice`.
+        preparation (Preparation): likewise.
+        output (Path or None): likewise.
+        options (dict): likewise.
+        prior (Prior): likewise.
+        numbers (sequence of int): the slices.
+        *loaded (tuple): k-space, maps and calibration of each.
+
+    Returns:
+        list of Computed: of each.
+
+    Raises:
+        Exception: as :func:`compute_slice`.
+    """
+
+    def alone() -> list[Computed]:
+        return [
+            compute_slice(
+                compute, name, preparation, output, options, prior, i, *arrays
+            )
+            for i, arrays in zip(numbers, loaded)
+        ]
+
+    if compute_many is None or len(numbers) < 2:
+        return alone()
+    quiet = {k: v for k, v in options.items() if k != "show_pbar"}
+    try:
+        return _compute_together(compute_many, preparation, quiet, prior, loaded)
+    except ValueError:
+        return alone()  # where the error tells its slice
+
+
+def _compute_together(
+    compute_many: Callable[..., Any],
+    preparation: Preparation,
+    options: dict[str, Any],
+    prior: Prior,
+    loaded: Sequence[tuple],
+) -> list[Computed]:
+    device = open_device(options["device"])
+    options |= {"device": device}
+    given = options.pop("noise_std")
+    scans = [
+        preparation.scan(y, mps, calibration, device, options, prior)
+        for y, mps, calibration in loaded
+    ]
+
+    def images(scans: list[Prepared]) -> list[Array]:
+        slices = [(s.y, s.mps, s.noise_std if given is None else given) for s in scans]
+        return compute_many(prior, slices, **options)
+
+    parts, _ = memory.in_chunks(images, [scans], len(scans))
+    return [
+        Computed(
+            preparation.crop(sp.to_device(image, sp.cpu_device)),
+            scan.maps_seconds, scan.joint,
+        )
+        for image, scan in zip(itertools.chain(*parts), scans)
+    ]  # fmt: skip
 
 
 def compute_slice(

@@ -119,6 +119,26 @@ def test_wavelets_beside_a_prior_reach_the_minimum(case):
     assert not close(images[1], plain, 5e-2)
 
 
+@pytest.mark.parametrize("solver", [None, "ADMM"])
+def test_levels_end_where_the_prior_does(case, solver):
+    """Whether it is alone, or shares its copy with a prox of SigPy."""
+    y, mps, *_ = case
+
+    class Short(spp.DenoiserPrior):
+        sigma_range = (0.01, 0.3)
+
+        def _denoise(self, x, sigma):
+            return x / (1 + sigma.max() ** 2)
+
+    highest = [
+        PriorRecon(
+            y, mps, prior, noise_std=SIGMA, solver=solver, show_pbar=False
+        ).regularizer.highest
+        for prior in (Short(), [Short(), sp.prox.L2Reg(SHAPE, 0.01)])
+    ]  # fmt: skip
+    assert highest == [0.3, 0.3]
+
+
 def test_a_density_beside_a_denoiser(case):
     class Only(spp.DensityPrior):
         def log_prob(self, x):

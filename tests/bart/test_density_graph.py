@@ -101,6 +101,43 @@ def test_lamda_does_not_depend_on_the_coupling(density, scan, monkeypatch, algor
     assert twin.proxg.lamda == 0.6
 
 
+@pytest.fixture(scope="module")
+def energy():
+    """An input-convex network with random weights."""
+    import torch
+
+    from sigpy_priors.models.icnn import ICNN
+    from sigpy_priors.priors.energy import EnergyPrior
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return EnergyPrior(ICNN(width=6, kernel=3, gain=5.0))
+
+
+@pytest.mark.parametrize("algorithm", ["fista", "admm"])
+def test_an_energy_is_a_loss_too(bart, energy, scan, algorithm):
+    """It has no bits, but a gradient, which is all that BART uses."""
+    y, mps = scan((22, 18))
+    settings = dict(lamda=0.6, max_iter=5, algorithm=algorithm)
+    x = bart_plugin.pics(y, mps, energy, bart=bart, **settings)
+    version = toolbox.version_of(bart).lstrip("v")
+    twin = BartPics(y, mps, energy, version=version, show_pbar=False, **settings).run()
+    assert np.linalg.norm(x - twin) <= 1e-5 * np.linalg.norm(twin)
+    plain = bart_plugin.pics(y, mps, energy, bart=bart, **settings | {"lamda": 0.0})
+    assert np.linalg.norm(x - plain) > 1e-3 * np.linalg.norm(plain)
+
+
+def test_the_value_of_an_energy(libtensorflow, energy, tmp_path, rng):
+    made = export(energy, tmp_path / "g", (18, 26))
+    u = rng.standard_normal((1, 18, 26, 2)).astype(np.float32)
+    feeds = {contract.IMAGE: u, contract.WEIGHT: np.array([1, 0], np.float32)}
+    graph = TFGraph(libtensorflow, made.graph.read_bytes())
+    loss = graph.run(feeds, contract.OUTPUT)
+    x = u[0, ..., 0] + 1j * u[0, ..., 1]
+    nats = -energy.log_prob(x) / (2 * x.size * np.log(2))
+    assert loss[0] == pytest.approx(nats, rel=1e-5)
+
+
 def test_what_a_density_has_not(density, tmp_path):
     with pytest.raises(ValueError, match="neither sigma nor relaxation"):
         export(density, tmp_path / "g", (20, 20), sigma=0.1)

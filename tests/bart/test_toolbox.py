@@ -4,14 +4,17 @@ import os
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
+import sigpy as sp
 from ci import unavailable
 
 from bart_plugin import toolbox
-from bart_plugin.__main__ import main
+from bart_plugin.__main__ import _exports, main
 from bart_plugin.exporters import export
-from bart_plugin.toolbox import builder, doctor, installer
+from bart_plugin.toolbox import builder, doctor, installer, runner
 
 
 def test_doctor_tries_every_feature(bart100, bart080, monkeypatch):
@@ -71,6 +74,43 @@ def test_no_entry_of_the_wheel_leaves_its_folder(tmp_path):
 def test_build_again_is_at_once(bart100, capsys):
     assert main(["build", "--version", "1.0.00"]) == 0
     assert "built already" in capsys.readouterr().out
+
+
+def test_a_shell_finds_it_and_it_is_quiet(bart100, monkeypatch, capfd):
+    """After the lines that ``build`` and ``env`` print, and in paths with spaces."""
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BART_TOOLBOX_PATH", str(bart100.parent))
+    assert main(["build"]) == 0
+    built = capfd.readouterr().out
+    assert main(["env"]) == 0
+    lines = capfd.readouterr().out
+    assert lines in built and all(x.startswith("export ") for x in lines.splitlines())
+    done = subprocess.run(
+        ["sh", "-c", f"{lines}command -v bart; bart version"],
+        env={"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[0] == str(bart100)
+    assert done.stdout.splitlines()[1].startswith("v1.0.00") and not done.stderr
+    assert "'/a b'" in _exports(Path("/a b/bart"))
+
+
+def test_a_command_with_arrays(bart100, rng):
+    """In SigPy's axes, of options too; and BART's own words where it fails."""
+    x = rng.standard_normal((2, 1, 5, 6)) + 1j * rng.standard_normal((2, 1, 5, 6))
+    y = runner.run("fft -u 3", x, bart=bart100)
+    np.testing.assert_allclose(y, sp.fft(x, axes=(-2, -1)), atol=1e-5)
+    assert y.dtype == np.complex64
+    one, two = runner.run("svd -e", x[0, 0], outputs=3, bart=bart100)[:2]
+    assert two.shape == (5,) and one.shape == (5, 6)
+    ones = np.ones((1, 5, 6))
+    kept = runner.run("pics -l2 -r 0", x, ones[None] + 0 * x, bart=bart100, p=ones)
+    assert kept.shape == (5, 6)
+    with pytest.raises(runner.BartError, match="fft failed with status") as e:
+        runner.run("fft", x, bart=bart100)
+    assert str(bart100) in str(e.value)
 
 
 def test_what_is_fetched_has_a_known_digest(tmp_path, monkeypatch):

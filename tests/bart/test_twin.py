@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def test_twin(bart100, tiny_prior_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BART_TOOLBOX_PATH", str(bart100.parent))
-    twin = runpy.run_path(str(EXAMPLES / "bart_twin.py"))["main"]
+    twin = runpy.run_path(str(EXAMPLES / "8_bart_twin.py"))["main"]
     out = tmp_path / "twin.png"
     options = ["--prior", str(tiny_prior_file), "--size", "60", "--steps", "5"]
     assert twin([*options, "--out", str(out)]) <= 1e-5
@@ -36,6 +36,10 @@ def test_export_command(tiny_prior_file, tmp_path, capsys):
     command = ["export", "bart", str(tiny_prior_file), str(target), "--shape", "40,36"]
     assert cli([*command, "--sigma", "0.05", "--relaxation", "0.5"]) == 0
     assert target.with_suffix(".pb").exists()
-    assert f"-R TF:{{{target}}}:0.11" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"-R TF:{{{target}}}:0.11" in said and "add -e" not in said
+    assert "for images of 36:40 in BART, 1 set(s) of maps, 1 slice(s)" in said
+    assert cli([*command, "--algorithm", "fista", "--sigma", "0.05"]) == 0
+    assert "with -t add -e" in capsys.readouterr().out
     assert cli([*command, "--kind", "nlinv", "--sigma", "99"]) == 2
     assert "noise levels from" in capsys.readouterr().err

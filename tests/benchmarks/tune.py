@@ -71,7 +71,7 @@ def prepare_sms(scans):
     """Each multiband scan as a problem, of known maps."""
     for numbers, accel in scans:
         y, mps, shifts, image = simulate(numbers, accel)
-        yield sms_problem(y, mps, shifts), image
+        yield sms_problem(y, mps, shifts, axis=-1), image
 
 
 def score(problems, prior, solver, max_iter=None):

@@ -30,7 +30,7 @@ def twin(monkeypatch, tmp_path):
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     monkeypatch.setenv("BART_TOOLBOX_PATH", str(bart.parent))
     monkeypatch.setattr(graph_cache, "folder", lambda: tmp_path)
-    spec = importlib.util.spec_from_file_location("twin", EXAMPLES / "bart_twin.py")
+    spec = importlib.util.spec_from_file_location("twin", EXAMPLES / "8_bart_twin.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main

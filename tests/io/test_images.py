@@ -198,7 +198,7 @@ def test_a_missing_file_and_a_missing_library(tmp_path, vol, monkeypatch):
         read_slices(tmp_path / "none.npy")
     _nifti(tmp_path / "a.nii", vol)
     monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
-    with pytest.raises(ValueError, match="pip install 'sigpy-priors"):
+    with pytest.raises(ValueError, match=r"pip install -c constraints.txt '.\[train"):
         read_slices(tmp_path / "a.nii")
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sigpy_priors import load_prior
+import sigpy_priors as spp
+from sigpy_priors import linop, load_prior
 from sigpy_priors.priors.base import DenoiserPrior
 from sigpy_priors.priors.digest import prior_digest
 from sigpy_priors.priors.gaussian import GaussianMixturePrior, GaussianPrior
@@ -31,9 +32,28 @@ def mixture(level):
     )
 
 
+def lifted(power=1.0, level=1.0):
+    return spp.Lifted(gaussian(level), linop.KspaceRamp((4, 4), power))
+
+
+def copies(count=3):
+    return spp.Lifted(gaussian(), linop.Copies((4, 4), count))
+
+
+def product(level=1.0):
+    return spp.Product([copies(), gaussian(level)], [0.5, 0.5])
+
+
 @pytest.mark.parametrize(
     "make, one, other",
-    [(gaussian, 1.0, 2.0), (mixture, 1.0, 2.0), (Own, [1.0], [2.0])],
+    [
+        (gaussian, 1.0, 2.0),
+        (mixture, 1.0, 2.0),
+        (Own, [1.0], [2.0]),
+        (lifted, 1.0, 0.5),
+        (copies, 2, 3),
+        (product, 1.0, 2.0),
+    ],
 )
 def test_content_decides(make, one, other):
     assert prior_digest(make(one)) == prior_digest(make(one))
@@ -45,6 +65,30 @@ def test_use_changes_nothing(tiny_prior_file):
         before = prior_digest(prior)
         prior.denoise(np.ones((4, 4), np.complex64), 0.5)
         assert prior_digest(prior) == before
+
+
+@pytest.mark.parametrize("make", [copies, product])
+def test_use_of_what_is_within_changes_nothing(make):
+    """Neither its count of calls, nor what its operators keep."""
+    prior = make()
+    before = prior_digest(prior)
+    x = np.ones((4, 4), np.complex64)
+    prior.denoise(x, 0.5)
+    prior.log_prob_and_grad(x)
+    linop.frame.pseudo_inverse(copies().W)
+    assert prior_digest(prior) == before
+    ramp = lifted()
+    before = prior_digest(ramp)
+    assert ramp.W.N and ramp.W.H and ramp.pinv
+    ramp.log_prob_and_grad(x)
+    assert prior_digest(ramp) == before
+
+
+def test_the_card_of_what_is_within_counts(tiny_prior_file):
+    prior = load_prior(tiny_prior_file, runtime="torch")
+    before = prior_digest(spp.Product([prior]))
+    prior.card = prior.card.model_copy(update={"notes": "another"})
+    assert prior_digest(spp.Product([prior])) != before
 
 
 def test_weights_and_card_and_precision_count(tiny_prior_file):

@@ -95,8 +95,9 @@ def test_slices_come_apart(brain):
 def test_samples_are_of_every_slice(brain):
     y, mps, shifts, x = scan(2)
     app = PosteriorSampling.of(
-        sms_problem(y, mps, shifts), brain, num_samples=2, steps=8, show_pbar=False
-    )
+        sms_problem(y, mps, shifts), brain, num_samples=2, show_pbar=False,
+        method="diffpir", steps=20, zeta=1.0, lamda=1.0,
+    )  # fmt: skip
     samples = app.run()
     assert samples.shape == (2, *x.shape)
     first = app.data.first_image() * app.scale

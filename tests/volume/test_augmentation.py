@@ -1,5 +1,7 @@
 """Data sets of complex images from magnitudes, and training on them."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,18 @@ def test_an_interrupted_run_goes_on(folder, prior, tmp_path, monkeypatch):
     assert sorted(files) == ["data", "x.npz", "y.npz"]
     with pytest.raises(ValueError, match="y.npz: is there already.*seed 0, now 9"):
         augment(folder, tmp_path / "y.npz", prior, 2, seed=9, show_pbar=False)
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec("distributed"), reason="needs distributed"
+)
+def test_phases_from_a_cluster_are_the_same(folder, prior, tmp_path):
+    here = augment(folder, tmp_path / "x.npz", prior, 2, show_pbar=False)
+    there = augment(
+        folder, tmp_path / "y.npz", prior, 2, scheduler="local", workers=1,
+        show_pbar=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(there, here, atol=1e-5 * np.abs(here).max())
 
 
 def test_wrong_files_are_named(folder, prior, tmp_path):

@@ -260,3 +260,81 @@ def test_results_are_on_the_cpu(small_volume, smooth_prior):
         on_device, "k", Preparation(), None, options, smooth_prior, 0, y[0], mps[0]
     )
     assert isinstance(out.image, np.ndarray)
+
+
+def test_slices_that_go_together_are_the_same(small_volume, smooth_prior, monkeypatch):
+    """Two groups, images one by one, each as alone."""
+    y, mps = small_volume
+    alone = dict(volume.recon(y, smooth_prior, mps, lamda=0.5).run(**QUIET))
+    sizes = []
+    denoise = type(smooth_prior).denoise
+    monkeypatch.setattr(
+        type(smooth_prior),
+        "denoise",
+        lambda self, x, sigma: sizes.append(x.shape) or denoise(self, x, sigma),
+    )
+    job = volume.recon(y, smooth_prior, mps, lamda=0.5, together=2)
+    for i, image in job.run(**QUIET):
+        assert np.abs(image - alone[i]).max() < 1e-4 * np.abs(alone[i]).max()
+    assert (2, 16, 16) in sizes and (3, 16, 16) not in sizes
+
+
+def test_slices_that_cannot_go_together_go_alone(small_volume, smooth_prior):
+    y, mps = small_volume
+    options = dict(solver="ADMM", max_iter=3)
+    alone = dict(volume.recon(y, smooth_prior, mps, **options).run(**QUIET))
+    job = volume.recon(y, smooth_prior, mps, together=3, **options)
+    for i, image in job.run(**QUIET):
+        np.testing.assert_array_equal(image, alone[i])
+    draws = volume.sample(y, smooth_prior, mps, num_samples=2, steps=3, together=3)
+    assert [i for i, _ in draws.run(**QUIET)] == [0, 1, 2]
+
+
+def test_an_error_tells_which_of_several_slices(small_volume, smooth_prior):
+    y, mps = small_volume
+    bad = volume.recon(y, smooth_prior, mps, noise_std=1e200, together=3)
+    with pytest.raises(ValueError, match="kspace, slice 0: noise_std must be at most"):
+        list(bad.run(**QUIET))
+    with pytest.raises(ValueError, match="together must be"):
+        next(volume.recon(y, smooth_prior, mps, together=0).run(**QUIET))
+
+
+def test_memory_that_runs_out_makes_groups_smaller(
+    small_volume, smooth_prior, monkeypatch
+):
+    y, mps = small_volume
+    alone = dict(volume.recon(y, smooth_prior, mps).run(**QUIET))
+    denoise = type(smooth_prior).denoise
+
+    def small(self, x, sigma):
+        if x.ndim > 2 and len(x) > 1:
+            raise MemoryError
+        return denoise(self, x, sigma)
+
+    monkeypatch.setattr(type(smooth_prior), "denoise", small)
+    for i, image in volume.recon(y, smooth_prior, mps, together=3).run(**QUIET):
+        assert np.abs(image - alone[i]).max() < 1e-4 * np.abs(alone[i]).max()
+
+
+def test_a_list_of_slices_is_a_volume(small_volume, smooth_prior, tmp_path):
+    y, mps = small_volume
+    job = volume.recon(list(y), smooth_prior, tuple(mps))
+    written = job.write(tmp_path / "out.npy", **QUIET)
+    other = volume.recon(y, smooth_prior, mps).write(tmp_path / "other.npy", **QUIET)
+    np.testing.assert_array_equal(written, other)
+    assert fingerprint(list(y)) == fingerprint(y)
+    with pytest.raises(ValueError, match="3 slices of shapes .* one shape"):
+        next(volume.recon([y[0], y[1], y[2, :2]], smooth_prior, mps).run(**QUIET))
+    with pytest.raises(ValueError, match="kspace: got generator, expected slices"):
+        next(volume.recon((v for v in y), smooth_prior, mps).run(**QUIET))
+
+
+def test_a_run_of_groups_goes_on(small_volume, smooth_prior, tmp_path, interrupt):
+    y, mps = small_volume
+    y, mps = np.concatenate([y, y]), np.concatenate([mps, mps])
+    job = volume.recon(y, smooth_prior, mps, together=2)
+    runs = interrupt(PriorRecon, 3)
+    with pytest.raises(KeyboardInterrupt):
+        job.write(tmp_path / "out.npy", **QUIET)
+    written = job.write(tmp_path / "out.npy", **QUIET)
+    assert written.shape == (6, 16, 16) and len(runs) == 4  # two groups, one, and again

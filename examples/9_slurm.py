@@ -1,8 +1,11 @@
-"""A volume on a SLURM cluster: each worker is a job, each job one slice at a time.
+"""A volume on a SLURM cluster
+===========================
 
-    pip install 'sigpy-priors[cluster]'
-    python examples/slurm.py --jobs 20 -- recon volume.h5 -o image.npy
-    python examples/slurm.py --jobs 4 --gpu -- sample volume.h5 -o samples.npy --device 0
+Each worker is a job, each job one slice at a time::
+
+    pip install -c constraints.txt '.[cluster]'
+    python examples/9_slurm.py --jobs 20 -- recon volume.h5 -o image.npy
+    python examples/9_slurm.py --jobs 4 --gpu -- sample volume.h5 -o samples.npy --device 0
 
 Run it where ``sbatch`` works and the workers can reach, such as a login node; it
 lasts as long as the command does. Jobs that are killed or end at their time limit
@@ -11,7 +14,7 @@ are in the folder ``--shared`` as long as it lasts. ``--show`` prints the job sc
 submits nothing.
 
 The same without this script, on any cluster of machines (what malloc is told
-saves much of a slice's time, see ``sigpy_priors.volume.cluster``):
+saves much of a slice's time, see ``sigpy_priors.volume.cluster``)::
 
     export TLS="--tls-ca-file ca.pem --tls-cert node.pem --tls-key node.key"
     dask scheduler --port 8786 $TLS                        # on one
@@ -27,8 +30,7 @@ import argparse
 import signal
 import sys
 
-import dask
-
+from sigpy_priors.backend.extras import require
 from sigpy_priors.cli import main as sigpy_priors
 from sigpy_priors.volume.cluster import WORKER_ENVIRONMENT
 
@@ -37,12 +39,15 @@ def make_cluster(args):
     """A scheduler here; its workers are SLURM jobs of one process each."""
     # dask_jobqueue makes Ctrl-C exit without a word; ours keeps what is done.
     handler = signal.getsignal(signal.SIGINT)
-    from dask_jobqueue import SLURMCluster
-    from distributed.security import Security
-
+    try:
+        jobqueue, security = require(
+            "dask_jobqueue", "distributed.security", extra="cluster"
+        )
+    except ImportError as e:
+        sys.exit(f"9_slurm.py: error: {e}")
     signal.signal(signal.SIGINT, handler)
     extra = ["--gres=gpu:1"] if args.gpu else []
-    return SLURMCluster(
+    return jobqueue.SLURMCluster(
         cores=1,  # slices at a time in a job
         processes=1,
         job_cpu=args.cpus,
@@ -56,7 +61,7 @@ def make_cluster(args):
         ],
         interface=args.interface,
         # Without certificates whoever reaches the scheduler runs code in these jobs.
-        security=Security.temporary(),
+        security=security.Security.temporary(),
         shared_temp_directory=args.shared,
         local_directory=args.scratch,
         python=sys.executable,
@@ -98,6 +103,8 @@ def main(argv=None):
         address = cluster.scheduler_address
         tls = cluster.security.get_tls_config_for_role("client")
         names = {"ca-file": "ca_file", "client.cert": "cert", "client.key": "key"}
+        import dask.config
+
         with dask.config.set(
             {f"distributed.comm.tls.{n}": tls[names[n]] for n in names}
         ):

@@ -1,8 +1,10 @@
-"""The same prior in SigPy and in BART: wavelet, both priors, their difference.
+"""The same prior in SigPy and in BART
+===================================
 
-    python examples/bart_twin.py [--prior brain] [--out bart_twin.png]
+Wavelet, both priors, and their difference. Needs a BART with TensorFlow, which
+``python -m bart_plugin build`` makes::
 
-Needs a BART with TensorFlow: ``python -m bart_plugin build`` makes one.
+    python examples/8_bart_twin.py [--prior brain] [--out bart_twin.png]
 """
 
 import argparse
