@@ -39,7 +39,7 @@ test: $(BIN)/.installed-test
 	for v in 1.0.00 0.8.00; do \
 	  $(BIN)/python -m bart_plugin build --version $$v || test -z "$$CI" || exit 1; \
 	done
-	$(BIN)/python tests/importers/environment.py
+	$(BIN)/python tests/environment.py
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 COUNT ?= 110

@@ -16,6 +16,7 @@ _MODULES = {
     "app": "app",
     "calibration": "posterior.calibration",
     "gaussian": "priors.gaussian",
+    "interop": "importers.interop",
     "io": "io",
     "linop": "linop",
     "maps": "scan.maps",

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
 def frameworks():
     """The interpreter that has TensorFlow, JAX and diffusers."""
     try:
-        return environment.python()
+        return environment.python("importers")
     except RuntimeError as e:
         if os.environ.get("CI"):
             pytest.fail(str(e), pytrace=False)

@@ -1,9 +1,11 @@
-"""A Python with every framework, for the tests alone.
+"""Pythons with the packages of others, for the tests alone.
 
-    python tests/importers/environment.py     makes it where it is missing
+    python tests/environment.py     makes them where they are missing
 
-It is kept outside the repository, by the versions in requirements.txt, and has
-torch, numpy and onnx from the Python that runs the tests. About 2 GB.
+They are kept outside the repository, by the versions in requirements.txt of the
+tests that want them, and have torch, numpy and onnx from the Python that runs the
+tests: "importers" TensorFlow, JAX and diffusers, about 2 GB, "interop" deepinv, MRpro,
+mri-nufft and bartorch, 0.4 GB.
 """
 
 import hashlib
@@ -16,18 +18,27 @@ from pathlib import Path
 from sigpy_priors.io.atomic import write_atomic
 from sigpy_priors.io.cache import cache
 
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+TESTS = Path(__file__).parent
+CONSTRAINTS = TESTS.parent / "constraints.txt"
+NAMES = ("importers", "interop")
 
 
-def home():
+def home(name):
     """Folder of the environment for these versions and this Python."""
-    text = REQUIREMENTS.read_text() + sys.version
-    return cache() / f"importers-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    text = requirements(name).read_text() + sys.version
+    return cache() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def python():
+def requirements(name):
+    """The versions that an environment has."""
+    return TESTS / name / "requirements.txt"
+
+
+def python(name):
     """The interpreter, made where it is missing.
+
+    Args:
+        name (str): of the folder of tests that want it.
 
     Returns:
         Path: the interpreter.
@@ -35,7 +46,7 @@ def python():
     Raises:
         RuntimeError: if it cannot be made, in one line.
     """
-    folder = home()
+    folder = home(name)
     interpreter, done = folder / "bin" / "python", folder / "complete"
     here = sysconfig.get_paths()["purelib"]
     inside = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -43,16 +54,16 @@ def python():
         sys.executable, "-m", "pip", "--python", str(interpreter), "install",
         "--quiet", "--disable-pip-version-check", "--no-compile",
         # Every version is stated, so there is nothing to resolve.
-        "--no-deps", "-r", str(REQUIREMENTS), "-c", str(CONSTRAINTS),
+        "--no-deps", "-r", str(requirements(name)), "-c", str(CONSTRAINTS),
     ]  # fmt: skip
     if not done.exists():
-        print("installing TensorFlow, JAX and diffusers for the tests", flush=True)
+        print(f"installing what the tests in tests/{name} are about", flush=True)
         for command in ([sys.executable, "-m", "venv", "--without-pip", folder], pip):
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True)
             except (OSError, subprocess.CalledProcessError) as e:
                 lines = (getattr(e, "stderr", "") or str(e)).strip().splitlines()
-                raise RuntimeError(f"no frameworks for the tests: {lines[-1]}") from e
+                raise RuntimeError(f"no packages for tests/{name}: {lines[-1]}") from e
         done.touch()
     link = inside / "site-packages" / "tests.pth"
     if not link.exists() or link.read_text().strip() != here:
@@ -61,8 +72,11 @@ def python():
 
 
 if __name__ == "__main__":
-    try:
-        python()
-    except RuntimeError as e:
-        print(e, file=sys.stderr)
-        sys.exit(1 if os.environ.get("CI") else 0)
+    failed = False
+    for of_tests in NAMES:
+        try:
+            python(of_tests)
+        except RuntimeError as e:
+            failed = True
+            print(e, file=sys.stderr)
+    sys.exit(1 if failed and os.environ.get("CI") else 0)
