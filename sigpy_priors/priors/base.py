@@ -67,7 +67,8 @@ class Prior(abc.ABC):  # noqa: B024  its kinds have the abstract methods
         """
         raise TypeError(
             f"{self!r} has no torch graph that could be exported: expected a network "
-            f"(NetworkPrior, NetworkDensity) or a GaussianPrior."
+            f"(NetworkPrior, NetworkDensity, EnergyPrior), a GaussianPrior, or Lifted and "
+            f"Product of such."
         )
 
     def _check(self, x):

@@ -115,6 +115,11 @@ class Lifted(Prior):
             self._found["pinv"] = pseudo_inverse(self.W)
         return self._found["pinv"]
 
+    def module(self) -> Any:
+        from sigpy_priors.priors.lift_module import lifted_module
+
+        return lifted_module(self)
+
     def _check(self, x):
         super()._check(x)
         if tuple(x.shape[-self.event_ndim :]) != self.shape:

@@ -27,6 +27,7 @@ __all__ = [
     "ChannelEnergy",
     "ChannelLogDensity",
     "GaussianDenoiser",
+    "LogDensity",
     "add_noise",
     "channel_sigma",
     "complex_sigma",
@@ -147,7 +148,19 @@ class ChannelDenoiser(nn.Module):
         return self.model(_pad(x, self.stride), channel_sigma(sigma))[..., :h, :w]
 
 
-class ChannelLogDensity(nn.Module):
+class LogDensity(nn.Module):
+    """Abstract: log-density (N,) of real channels (N, 2, H, W)."""
+
+    def with_gradient(self, x: Any) -> Any:
+        """Log-density and its gradient over channels."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            each = self(x)
+            (gradient,) = torch.autograd.grad(each.sum(), x)
+        return each.detach(), gradient
+
+
+class ChannelLogDensity(LogDensity):
     """Log-density (N,) in nats of real channels (N, 2, H, W).
 
     Args:
@@ -163,14 +176,6 @@ class ChannelLogDensity(nn.Module):
 
     def forward(self, x: Any) -> Any:
         return self.model(density_channels(x, self.model.channels)).sum(dim=(1, 2))
-
-    def with_gradient(self, x: Any) -> Any:
-        """Log-density and its gradient over channels."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            each = self(x)
-            (gradient,) = torch.autograd.grad(each.sum(), x)
-        return each.detach(), gradient
 
 
 class ChannelEnergy(ChannelLogDensity):

@@ -96,6 +96,11 @@ class Product(Prior):
         strengths = [p.strength for p in self.priors]
         self.strength = float(np.average(strengths, weights=self.weights))
 
+    def module(self) -> Any:
+        from sigpy_priors.priors.lift_module import product_module
+
+        return product_module(self)
+
     def _check(self, x):
         for prior in self.priors:
             prior._check(x)
