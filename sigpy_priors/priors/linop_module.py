@@ -115,7 +115,10 @@ class _Copies(ChannelLinop):
 class _Factors(ChannelLinop):
     """Complex factors: one, of every pixel, or several of every pixel."""
 
-    def __init__(self, mult: Array) -> None:
+    re: torch.Tensor
+    im: torch.Tensor
+
+    def __init__(self, mult: Any) -> None:
         super().__init__()
         self.count = len(mult) if mult.ndim == 3 else 1
         parts = np.broadcast_to(mult, (1,) * max(3 - mult.ndim, 0) + mult.shape)
@@ -136,7 +139,7 @@ class _Factors(ChannelLinop):
 class _Matrices(nn.Module):
     """A x B^T of channels (N, 2, H, W), with complex A and B."""
 
-    def __init__(self, A: Array, B: Array) -> None:
+    def __init__(self, A: Any, B: Any) -> None:
         super().__init__()
         for name, M in (("left", A), ("right", B)):
             whole = np.block([[M.real, -M.imag], [M.imag, M.real]])
@@ -173,6 +176,8 @@ def _fourier(n: int, center: bool) -> Array:
 class _Weights(ChannelLinop):
     """Real weights of k-space: their own adjoint."""
 
+    weights: torch.Tensor
+
     def __init__(self, W: KspaceWeights) -> None:
         super().__init__()
         self.fourier = _Fourier(sp.linop.FFT(W.ishape[-2:]))
@@ -187,6 +192,9 @@ class _Weights(ChannelLinop):
 
 class _Subbands(ChannelLinop):
     """Separable real filters, periodic: A_b x B_b^T of every subband b."""
+
+    left: torch.Tensor
+    right: torch.Tensor
 
     def __init__(self, W: UndecimatedWavelet) -> None:
         super().__init__()

@@ -73,9 +73,7 @@ def test_a_lift_is_in_the_image(bart100, net_prior, scan, name):
 
 
 @pytest.mark.parametrize("name", ["copies", "haar", "product"])
-def test_sampler_of_any_number_of_images(
-    libtensorflow, net_prior, rng, tmp_path, name
-):
+def test_sampler_of_any_number_of_images(libtensorflow, net_prior, rng, tmp_path, name):
     prior = PRIORS[name](net_prior)
     made = export(prior, tmp_path / "s", SHAPE, kind="sample")
     graph = TFGraph(libtensorflow, made.graph.read_bytes())

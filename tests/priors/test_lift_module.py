@@ -82,7 +82,9 @@ def test_a_lifted_denoiser(name, network, rng):
 @pytest.mark.parametrize("name", LIFTS)
 def test_a_lifted_density(name, rng):
     torch.manual_seed(0)
-    prior = spp.Lifted(spp.EnergyPrior(ICNN(width=4, kernel=3, gain=3.0)), LIFTS[name]())
+    prior = spp.Lifted(
+        spp.EnergyPrior(ICNN(width=4, kernel=3, gain=3.0)), LIFTS[name]()
+    )
     x = images(rng, 2, SHAPE)
     found = prior.module().with_gradient(channels(x))
     for one, expected in zip(found, prior.log_prob_and_grad(x)):
