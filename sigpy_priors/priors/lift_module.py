@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,14 +17,10 @@ from sigpy_priors.priors.base import DenoiserPrior
 from sigpy_priors.priors.linop_module import ChannelLinop, channel_linop
 from sigpy_priors.priors.module import LogDensity, exportable
 
-if TYPE_CHECKING:
-    from sigpy_priors.priors.lifted import Lifted
-    from sigpy_priors.priors.product import Product
-
 __all__ = ["lifted_module", "product_module"]
 
 
-def lifted_module(prior: Lifted) -> nn.Module:
+def lifted_module(prior: Any) -> nn.Module:
     """Of a :class:`sigpy_priors.priors.lifted.Lifted`, for images of its one size.
 
     Args:
@@ -45,7 +41,7 @@ def lifted_module(prior: Lifted) -> nn.Module:
     size = getattr(inner, "size", None)
     if size and tuple(size) != tuple(prior.W.oshape[-2:]):
         raise TypeError(f"{prior!r}: the graph is of {size}, W gives {prior.W.oshape}.")
-    if not isinstance(prior, DenoiserPrior):
+    if not issubclass(type(prior), DenoiserPrior):
         return exportable(_LiftedDensity(inner, W, prior.shape))
     if prior.bound is None:
         raise TypeError(
@@ -55,7 +51,7 @@ def lifted_module(prior: Lifted) -> nn.Module:
     return exportable(_LiftedDenoiser(inner, W, prior.shape, prior.bound))
 
 
-def product_module(prior: Product) -> nn.Module:
+def product_module(prior: Any) -> nn.Module:
     """Of a :class:`sigpy_priors.priors.product.Product`.
 
     Args:
@@ -68,7 +64,7 @@ def product_module(prior: Product) -> nn.Module:
         TypeError: if a factor has no module, or none of this kind.
     """
     parts = [p.module() for p in prior.priors]
-    if isinstance(prior, DenoiserPrior):
+    if issubclass(type(prior), DenoiserPrior):
         return exportable(_ProductDenoiser(parts, prior.weights))
     for p in prior.priors:
         if isinstance(p, DenoiserPrior):

@@ -121,7 +121,7 @@ class _Factors(ChannelLinop):
     def __init__(self, mult: Any) -> None:
         super().__init__()
         self.count = len(mult) if mult.ndim == 3 else 1
-        parts = np.broadcast_to(mult, (1,) * max(3 - mult.ndim, 0) + mult.shape)
+        parts: Any = np.broadcast_to(mult, (1,) * max(3 - mult.ndim, 0) + mult.shape)
         self.register_buffer("re", torch.tensor(parts.real.copy()).float())
         self.register_buffer("im", torch.tensor(parts.imag.copy()).float())
 
