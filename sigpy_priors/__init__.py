@@ -44,7 +44,7 @@ _NAMES = {
     "Product": "priors.product",
     "PriorCard": "priors.card",
     "bundled": "priors.file",
-    "save_prior": "priors.file",
+    "save_prior": "priors.saving",
     "load_prior": "load",
     "read_card": "load",
     "export_onnx": "onnx.export",

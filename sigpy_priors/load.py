@@ -9,6 +9,7 @@ from sigpy_priors.data import DEFAULT_PRIOR
 from sigpy_priors.priors.base import Prior
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.file import bundled, load_file, open_file
+from sigpy_priors.priors.hub import fetch, is_hub_name
 
 __all__ = ["load_prior", "read_card"]
 
@@ -34,7 +35,9 @@ def read_card(name: str | Path) -> PriorCard:
 
 
 def _path(name: str | Path) -> Path:
-    """The file of a bundled name, or the file itself."""
+    """The file of a bundled name or of one of the Hub, or the file itself."""
+    if is_hub_name(name):
+        return fetch(str(name))
     return bundled().get(str(name)) or check_path("name", name)
 
 
@@ -43,7 +46,8 @@ def load_prior(name: str | Path = DEFAULT_PRIOR, runtime: str = "auto") -> Prior
 
     Args:
         name (str or Path): a bundled name (:func:`sigpy_priors.bundled`) or a
-            file, ``.safetensors`` or ``.onnx`` (:mod:`sigpy_priors.onnx`); default the
+            file, ``.safetensors`` or ``.onnx`` (:mod:`sigpy_priors.onnx`), or
+            ``hf:owner/name`` of the Hub (:mod:`sigpy_priors.priors.hub`); default the
             bundled prior for any scan (:data:`sigpy_priors.data.DEFAULT_PRIOR`).
         runtime (str): what a network denoiser runs with on the CPU: "auto",
             the faster of those installed, or "torch".

@@ -75,7 +75,7 @@ def tiny_prior_file(tmp_path_factory):
 
     from sigpy_priors.models import build_model
     from sigpy_priors.priors.card import PriorCard
-    from sigpy_priors.priors.file import save_prior
+    from sigpy_priors.priors.saving import save_prior
 
     options = {"channels": [4, 8], "blocks": [1, 1], "emb_channels": 8}
     card = PriorCard(

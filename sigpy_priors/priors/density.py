@@ -17,6 +17,7 @@ from sigpy_priors.backend import arrays
 from sigpy_priors.backend.arrays import Array
 from sigpy_priors.priors.base import DensityPrior
 from sigpy_priors.priors.card import PriorCard
+from sigpy_priors.priors.hub import Shareable
 from sigpy_priors.priors.module import ChannelLogDensity, density_channels, exportable
 from sigpy_priors.priors.network import TorchModel
 
@@ -156,7 +157,7 @@ class ChannelDensity(TorchModel, DensityPrior):
         return z.reshape((-1,) + z.shape[-2:])
 
 
-class NetworkDensity(ChannelDensity):
+class NetworkDensity(Shareable, ChannelDensity):
     """A torch network with an exact likelihood as a prior.
 
     Args:

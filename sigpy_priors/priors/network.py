@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sigpy_priors.backend import arrays, memory
 from sigpy_priors.priors.base import DenoiserPrior
 from sigpy_priors.priors.card import PriorCard
+from sigpy_priors.priors.hub import Shareable
 from sigpy_priors.priors.module import ChannelDenoiser, exportable
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class TorchModel:
         return out
 
 
-class NetworkPrior(TorchModel, DenoiserPrior):
+class NetworkPrior(Shareable, TorchModel, DenoiserPrior):
     """A torch network of two real channels as a prior over complex images.
 
     What lies between its channels and complex images is

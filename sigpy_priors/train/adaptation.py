@@ -27,8 +27,8 @@ from sigpy_priors.data.example import example
 from sigpy_priors.io.output import check_writable, refuse_inputs
 from sigpy_priors.load import load_prior
 from sigpy_priors.priors.card import PriorCard
-from sigpy_priors.priors.file import save_prior
 from sigpy_priors.priors.module import ChannelDenoiser, add_noise
+from sigpy_priors.priors.saving import save_prior
 from sigpy_priors.train.config import TrainConfig
 from sigpy_priors.train.datasets import open_slices
 from sigpy_priors.train.loop import train

@@ -13,7 +13,7 @@ import torch
 
 import sigpy_priors
 from sigpy_priors.priors.card import PriorCard
-from sigpy_priors.priors.file import save_prior
+from sigpy_priors.priors.saving import save_prior
 from sigpy_priors.train.start import inherited
 
 __all__ = ["write_prior"]

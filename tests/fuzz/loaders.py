@@ -43,7 +43,7 @@ def scan(folder):
     from sigpy_priors.data.example import example
     from sigpy_priors.models import build_model
     from sigpy_priors.priors.card import PriorCard
-    from sigpy_priors.priors.file import save_prior
+    from sigpy_priors.priors.saving import save_prior
 
     folder = Path(folder)
     image, mps = example(num_coils=4)

@@ -82,8 +82,8 @@ def calls(folder):
     from sigpy_priors.app import PosteriorSampling, PriorRecon
     from sigpy_priors.load import read_card
     from sigpy_priors.posterior import calibration, statistics
-    from sigpy_priors.priors.file import save_prior
     from sigpy_priors.priors.gaussian import GaussianPrior
+    from sigpy_priors.priors.saving import save_prior
     from sigpy_priors.prox import DenoiserReg, LogPriorReg
     from sigpy_priors.scan import maps, noise
     from sigpy_priors.show import metrics, plot

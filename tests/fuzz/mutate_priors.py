@@ -19,9 +19,9 @@ def _tensors(data, rng, card=None, weights=None):
         for key, value in (card or {}).items():
             fields[key] = value
         if weights and rng.random() < 0.7:
-            from sigpy_priors.priors.file import _digest
+            from sigpy_priors.priors.saving import weights_digest
 
-            fields["weights_sha256"] = _digest(tensors)
+            fields["weights_sha256"] = weights_digest(tensors)
         meta["sigpy_priors.card"] = json.dumps(fields)
         meta.pop("sigpy_priors.card_sha256")  # as if it was made so
         path.write_bytes(save(tensors, meta))

@@ -58,7 +58,7 @@ def test_absent_framework(framework, tmp_path, monkeypatch):
     monkeypatch.setenv(conversion.PYTHON, str(tmp_path / "bare" / "bin" / "python"))
     (tmp_path / "model").touch()
     extra = importers.FRAMEWORKS[framework]
-    with pytest.raises(ConversionError, match=rf"sigpy-priors\[{extra}\].*--python"):
+    with pytest.raises(ConversionError, match=rf"'\.\[{extra}\]'.*--python"):
         importers.convert(tmp_path / "model", tmp_path / "o.onnx", framework=framework)
 
 

@@ -12,7 +12,7 @@ from sigpy_priors.models import build_model
 from sigpy_priors.models.registry import GROUP, architectures, build_network
 from sigpy_priors.models.unet import UNet
 from sigpy_priors.priors.card import PriorCard
-from sigpy_priors.priors.file import save_prior
+from sigpy_priors.priors.saving import save_prior
 
 MODULE = """
     import torch
@@ -73,7 +73,7 @@ def test_a_file_whose_network_is_not_installed(tmp_path):
     with pytest.raises(ValueError, match="unknown architecture 'shrink'") as e:
         load_prior(tmp_path / "s.safetensors")
     assert "install 'mylab'" in str(e.value) and GROUP in str(e.value)
-    assert "known are pixelcnn, unet" in str(e.value)
+    assert "known are icnn, pixelcnn, unet" in str(e.value)
 
 
 def test_without_a_package_name_the_message_says_what_is_missing():

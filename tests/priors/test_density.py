@@ -10,8 +10,8 @@ from sigpy_priors.load import load_prior
 from sigpy_priors.priors.base import DensityPrior
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.density import NetworkDensity
-from sigpy_priors.priors.file import save_prior
 from sigpy_priors.priors.gaussian import GaussianPrior
+from sigpy_priors.priors.saving import save_prior
 from sigpy_priors.prox import LogPriorReg
 from sigpy_priors.testing import check_prior, check_prox
 

@@ -13,7 +13,7 @@ from sigpy_priors.app.solvers import LBFGS
 from sigpy_priors.models.icnn import ICNN
 from sigpy_priors.priors.card import PriorCard
 from sigpy_priors.priors.digest import prior_digest
-from sigpy_priors.priors.file import save_prior
+from sigpy_priors.priors.saving import save_prior
 from sigpy_priors.testing import check_prior
 
 SHAPE = (10, 8)

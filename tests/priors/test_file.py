@@ -13,7 +13,7 @@ from sigpy_priors.load import load_prior, read_card
 from sigpy_priors.models import build_model
 from sigpy_priors.priors import file as package
 from sigpy_priors.priors.card import FORMAT, PriorCard
-from sigpy_priors.priors.file import save_prior
+from sigpy_priors.priors.saving import save_prior
 
 OPTIONS = {"channels": [4, 8], "blocks": [1, 1], "emb_channels": 8}
 
