@@ -25,8 +25,8 @@ moves it, however small :math:`\lambda` is: with a tenth of the best lamda, 1-D 
 ended 0.7 dB below the prior alone, and so it ends 0.05 dB below (simulated).
 
 The sum is taken at its word: a prior and wavelets that are each right for themselves
-count what both know twice, and smooth too much. A tenth of the lamda that is best
-without a prior is about right beside one (simulated: ``tests/benchmarks/lifted.py``).
+count what both know twice, and smooth too much: beside a prior a wavelet's lamda should
+be well below the one that is best without.
 
 References:
     Afonso, M. V., Bioucas-Dias, J. M., & Figueiredo, M. A. T. (2011). An augmented
